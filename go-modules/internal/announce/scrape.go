@@ -1,0 +1,53 @@
+package announce
+
+import (
+	"context"
+	"errors"
+	"net/http"
+)
+
+// Scrape asks for the numbers of the swarms of infohashes (BEP 48); a torrent that the tracker does
+// not know is not in the answer. Errors are those of Announce, and ErrNoScrape.
+func (c *Client) Scrape(ctx context.Context, infohashes ...[20]byte) (map[[20]byte]Counts, error) {
+	u, err := scrapeURL(c.base)
+	if err != nil {
+		return nil, err
+	}
+	q := newQuery(u)
+	for _, infohash := range infohashes {
+		q.add("info_hash", string(infohash[:]))
+	}
+	u.RawQuery = q.String()
+	a, err := c.do(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := parseScrape(a.body)
+	if err != nil || a.code != http.StatusOK {
+		return nil, c.refused(a, err)
+	}
+	return counts, nil
+}
+
+func parseScrape(body []byte) (map[[20]byte]Counts, error) {
+	var r struct {
+		Failure *string            `bencode:"failure reason"`
+		Files   *map[string]Counts `bencode:"files"`
+	}
+	if err := decode(body, &r); err != nil {
+		return nil, err
+	}
+	if r.Failure != nil {
+		return nil, failure(*r.Failure)
+	}
+	if r.Files == nil {
+		return nil, errors.New("answer has no files")
+	}
+	counts := make(map[[20]byte]Counts, len(*r.Files))
+	for key, c := range *r.Files {
+		if len(key) == 20 {
+			counts[[20]byte([]byte(key))] = c
+		}
+	}
+	return counts, nil
+}

@@ -1,0 +1,92 @@
+package tracker
+
+import (
+	"time"
+
+	"corvus.murder/internal/announce"
+)
+
+const (
+	// A swarm lives for seconds, so peers ask often; announcesPerSecond is what the interval of a
+	// larger swarm aims at.
+	leastInterval      = 5 * time.Second
+	mostInterval       = 60 * time.Second
+	announcesPerSecond = 50
+)
+
+// interval is the time between two announces of a peer in a swarm of so many.
+func interval(peers int) time.Duration {
+	return min(max(time.Duration(peers)*time.Second/announcesPerSecond, leastInterval), mostInterval)
+}
+
+// decision is what an accepted announce is answered.
+type decision struct {
+	interval             time.Duration
+	seeders, leechers    int
+	completed            int
+	peers                []*Peer
+	compact, withPeerIDs bool
+}
+
+// decide admits an announce, records it and chooses the peers it gets. Unlike other trackers it
+// records before it answers: when a whole fleet announces at once, the second of two peers must find the first.
+func (s *Server) decide(a announcement) (decision, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.admit(a)
+	if err != nil {
+		return decision{}, err
+	}
+	now := s.now()
+	s.active = now
+	s.announces++
+	s.dirty = true
+	w := &t.swarm
+	w.record(a, now, s.limits.peers)
+	d := decision{
+		interval:    interval(len(w.peers)),
+		seeders:     w.seeders,
+		leechers:    len(w.peers) - w.seeders,
+		completed:   w.completed,
+		compact:     a.compact,
+		withPeerIDs: a.withIDs,
+	}
+	if a.event != announce.Stopped {
+		d.peers = Choose(s.rng, &a.peer, w.peers, a.want)
+	}
+	return d, nil
+}
+
+func (s *Server) admit(a announcement) (*torrent, error) {
+	t, ok := s.torrents[a.infohash]
+	if !ok {
+		return nil, refuse("Torrent %x is not registered with this tracker; start its seeder first", a.infohash)
+	}
+	if !t.withdrawn.IsZero() {
+		return nil, refuse("Torrent %x was withdrawn: %s", a.infohash, t.reason)
+	}
+	if _, known := t.swarm.index[a.peer.Addr]; !known && len(t.swarm.peers) >= s.limits.peers && a.event != announce.Stopped {
+		return nil, refuse("Torrent %x has %d peers, which is the most this tracker takes; try again when some have left",
+			a.infohash, len(t.swarm.peers))
+	}
+	return t, nil
+}
+
+// counts are the numbers of registered torrents for a scrape; no infohashes means all.
+func (s *Server) counts(infohashes [][20]byte) map[[20]byte]announce.Counts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(infohashes) == 0 {
+		for infohash := range s.torrents {
+			infohashes = append(infohashes, infohash)
+		}
+	}
+	counts := map[[20]byte]announce.Counts{}
+	for _, infohash := range infohashes {
+		if t, ok := s.torrents[infohash]; ok && t.withdrawn.IsZero() {
+			w := &t.swarm
+			counts[infohash] = announce.Counts{Complete: w.seeders, Downloaded: w.completed, Incomplete: len(w.peers) - w.seeders}
+		}
+	}
+	return counts
+}

@@ -1,0 +1,157 @@
+package tracker
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"corvus.murder/internal/announce"
+)
+
+func TestIntervalGrowsWithSwarm(t *testing.T) {
+	for _, tt := range []struct {
+		peers int
+		want  time.Duration
+	}{{0, 5 * time.Second}, {11, 5 * time.Second}, {250, 5 * time.Second}, {500, 10 * time.Second}, {3000, time.Minute}, {20000, time.Minute}} {
+		if got := interval(tt.peers); got != tt.want {
+			t.Errorf("interval(%d) = %v, want %v", tt.peers, got, tt.want)
+		}
+	}
+}
+
+func TestDecideRefuses(t *testing.T) {
+	r := registered(t, Config{})
+	r.limits.peers = 2
+	r.mustDecide(t, peer(1, 0, announce.Started))
+	r.mustDecide(t, peer(2, 9, announce.Started))
+
+	if _, err := r.decide(peer(3, 9, announce.Started)); err == nil ||
+		!strings.Contains(err.Error(), "has 2 peers, which is the most this tracker takes") {
+		t.Errorf("one peer too many: %v", err)
+	}
+	r.mustDecide(t, peer(2, 5, announce.None))    // one that is known may go on
+	r.mustDecide(t, peer(3, 9, announce.Stopped)) // and saying goodbye costs nothing
+
+	stranger := peer(1, 0, announce.None)
+	stranger.infohash = [20]byte{1}
+	if _, err := r.decide(stranger); err == nil ||
+		err.Error() != fmt.Sprintf("Torrent %x is not registered with this tracker; start its seeder first", stranger.infohash) {
+		t.Errorf("not registered: %v", err)
+	}
+
+	if err := r.withdraw(sample.Infohash, "the deploy is over"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.decide(peer(1, 0, announce.None)); err == nil ||
+		err.Error() != fmt.Sprintf("Torrent %x was withdrawn: the deploy is over", sample.Infohash) {
+		t.Errorf("withdrawn: %v", err)
+	}
+}
+
+func TestLifeOfASwarm(t *testing.T) {
+	r := registered(t, Config{})
+	check := func(what string, d decision, seeders, leechers, completed, peers int) {
+		t.Helper()
+		if d.seeders != seeders || d.leechers != leechers || d.completed != completed || len(d.peers) != peers {
+			t.Errorf("%s: %d seeders, %d leechers, %d completed, %d peers; want %d, %d, %d, %d", what,
+				d.seeders, d.leechers, d.completed, len(d.peers), seeders, leechers, completed, peers)
+		}
+	}
+	check("seeder", r.mustDecide(t, peer(1, 0, announce.Started)), 1, 0, 0, 0)
+	check("first leecher", r.mustDecide(t, peer(2, 1000, announce.Started)), 1, 1, 0, 1)
+	check("second leecher", r.mustDecide(t, peer(3, 1000, announce.Started)), 1, 2, 0, 2)
+	check("seeder again", r.mustDecide(t, peer(1, 0, announce.None)), 1, 2, 0, 2)
+	check("leecher on its way", r.mustDecide(t, peer(2, 500, announce.None)), 1, 2, 0, 2)
+	check("leecher completes", r.mustDecide(t, peer(2, 0, announce.Completed)), 2, 1, 1, 1)
+	check("and says so twice", r.mustDecide(t, peer(2, 0, announce.Completed)), 2, 1, 1, 1)
+	check("completed with bytes left is none", r.mustDecide(t, peer(3, 5, announce.Completed)), 2, 1, 1, 2)
+	check("seeder stops", r.mustDecide(t, peer(1, 0, announce.Stopped)), 1, 1, 1, 0)
+	check("and stops twice", r.mustDecide(t, peer(1, 0, announce.Stopped)), 1, 1, 1, 0)
+	anew := peer(4, 1000, announce.Started)
+	anew.peer.Addr = peer(3, 0, announce.None).peer.Addr
+	check("another program on the same port", r.mustDecide(t, anew), 1, 1, 1, 1)
+}
+
+func TestTotals(t *testing.T) {
+	r := registered(t, Config{})
+	say := func(n int, uploaded, downloaded int64, event announce.Event) {
+		t.Helper()
+		a := peer(n, 9, event)
+		a.peer.Uploaded, a.peer.Downloaded = uploaded, downloaded
+		r.mustDecide(t, a)
+	}
+	check := func(what string, uploaded, downloaded int64) {
+		t.Helper()
+		if s := r.swarm(t); s.Uploaded != uploaded || s.Downloaded != downloaded {
+			t.Errorf("%s: %d and %d bytes, want %d and %d", what, s.Uploaded, s.Downloaded, uploaded, downloaded)
+		}
+	}
+	say(1, 0, 0, announce.Started)
+	say(1, 100, 10, announce.None)
+	say(2, 50, 5, announce.None)
+	check("two peers", 150, 15)
+	say(1, 120, 10, announce.Stopped)
+	check("one stopped", 170, 15)
+	say(1, 0, 0, announce.Started)
+	say(1, 30, 0, announce.None)
+	check("and started anew", 200, 15)
+	r.clock.advance(time.Hour)
+	r.expire()
+	say(2, 60, 5, announce.None)
+	check("one fell silent and came back", 210, 15)
+	say(2, 10, 0, announce.None)
+	check("numbers that shrink are not trusted", 210, 15)
+	for n := range 10 {
+		say(100+n, maxBytes, maxBytes, announce.None)
+	}
+	check("sums do not wrap around", maxTotal, maxTotal)
+}
+
+func TestExpiry(t *testing.T) {
+	r := registered(t, Config{})
+	r.mustDecide(t, peer(1, 0, announce.Started))
+	r.clock.advance(5 * time.Second)
+	r.mustDecide(t, peer(2, 9, announce.Started))
+	r.clock.advance(7500 * time.Millisecond) // 12.5 s are 2.5 intervals
+	r.expire()
+	if s := r.swarm(t); s.Seeders != 1 || s.Leechers != 1 {
+		t.Errorf("a peer expired too early: %+v", s)
+	}
+	r.clock.advance(time.Millisecond)
+	r.expire()
+	if s := r.swarm(t); s.Seeders != 0 || s.Leechers != 1 {
+		t.Errorf("the silent peer must go, the other stay: %+v", s)
+	}
+	if d := r.mustDecide(t, peer(2, 9, announce.None)); len(d.peers) != 0 {
+		t.Errorf("a peer that expired is handed out: %v", d.peers)
+	}
+	if !strings.Contains(r.logs.String(), "peers fell silent") {
+		t.Errorf("log %q does not tell of it", r.logs)
+	}
+}
+
+func TestIdle(t *testing.T) {
+	r := registered(t, Config{IdleTimeout: time.Minute})
+	r.clock.advance(59 * time.Second)
+	r.mustDecide(t, peer(1, 0, announce.Started))
+	r.clock.advance(59 * time.Second)
+	if r.expire() {
+		t.Error("idle, though a peer announced 59 s ago")
+	}
+	if _, err := r.decide(announcement{}); err == nil {
+		t.Fatal("an announce of nothing was accepted")
+	}
+	r.clock.advance(time.Second)
+	if !r.expire() || !r.Idle() {
+		t.Error("not idle after a minute; a refused announce must not count")
+	}
+	if err := r.register(sample); err != nil || r.expire() {
+		t.Errorf("idle right after a registration (%v)", err)
+	}
+	never := newRig(t, Config{})
+	never.clock.advance(1000 * time.Hour)
+	if never.expire() {
+		t.Error("idle without an idle timeout")
+	}
+}
