@@ -49,6 +49,9 @@ type Response struct {
 	Complete, Incomplete int
 	// Peers are the peers to connect to, IPv4 and IPv6, without entries nobody can connect to.
 	Peers []netip.AddrPort
+	// Finished is set by this project's tracker when every peer that it expects has completed: nobody
+	// needs to be seeded any more.
+	Finished bool
 	// Warning is the tracker's "warning message", empty when there was none.
 	Warning string
 }

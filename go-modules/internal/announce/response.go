@@ -23,6 +23,7 @@ type reply struct {
 	MinInterval int64         `bencode:"min interval"`
 	Complete    int           `bencode:"complete"`
 	Incomplete  int           `bencode:"incomplete"`
+	Finished    int           `bencode:"finished"`
 	Peers       bencode.Bytes `bencode:"peers"`
 	Peers6      bencode.Bytes `bencode:"peers6"`
 }
@@ -50,6 +51,7 @@ func parseAnnounce(body []byte) (Response, error) {
 		Interval:   seconds(*r.Interval),
 		Complete:   max(r.Complete, 0),
 		Incomplete: max(r.Incomplete, 0),
+		Finished:   r.Finished == 1,
 		Peers:      append(v4, v6...),
 		Warning:    printable(r.Warning, maxReason),
 	}

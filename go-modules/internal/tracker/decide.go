@@ -24,6 +24,7 @@ type decision struct {
 	interval             time.Duration
 	seeders, leechers    int
 	completed            int
+	finished             bool // every expected peer has completed
 	peers                []*Peer
 	compact, withPeerIDs bool
 }
@@ -48,6 +49,7 @@ func (s *Server) decide(a announcement) (decision, error) {
 		seeders:     w.seeders,
 		leechers:    len(w.peers) - w.seeders,
 		completed:   w.completed,
+		finished:    s.cfg.Expect > 0 && w.completed >= s.cfg.Expect && w.seeders == len(w.peers),
 		compact:     a.compact,
 		withPeerIDs: a.withIDs,
 	}

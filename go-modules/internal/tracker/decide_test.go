@@ -155,3 +155,30 @@ func TestIdle(t *testing.T) {
 		t.Error("idle without an idle timeout")
 	}
 }
+
+func TestFinishedWhenEveryExpectedPeerHasCompleted(t *testing.T) {
+	r := registered(t, Config{Expect: 2})
+	steps := []struct {
+		a    announcement
+		want bool
+	}{
+		{peer(0, 0, announce.Started), false}, // the seeder
+		{peer(1, 100, announce.Started), false},
+		{peer(1, 0, announce.Completed), false},
+		{peer(2, 100, announce.Started), false},
+		{peer(3, 100, announce.Started), false}, // one more than expected
+		{peer(2, 0, announce.Completed), false},
+		{peer(3, 0, announce.Completed), true},
+		{peer(0, 0, announce.None), true},
+	}
+	for i, step := range steps {
+		if got := r.mustDecide(t, step.a).finished; got != step.want {
+			t.Errorf("step %d: finished is %v, want %v", i, got, step.want)
+		}
+	}
+	unknown := registered(t, Config{})
+	unknown.mustDecide(t, peer(1, 100, announce.Started))
+	if unknown.mustDecide(t, peer(1, 0, announce.Completed)).finished {
+		t.Error("finished although nobody said how many peers will come")
+	}
+}

@@ -13,6 +13,7 @@ type announceReply struct {
 	MinInterval int64  `bencode:"min interval"`
 	Complete    int    `bencode:"complete"`
 	Downloaded  int    `bencode:"downloaded"`
+	Finished    int    `bencode:"finished,omitempty"` // ours: 1 when every expected peer has completed
 	Incomplete  int    `bencode:"incomplete"`
 	Peers       any    `bencode:"peers"`
 	Peers6      []byte `bencode:"peers6,omitempty"`
@@ -40,6 +41,9 @@ func (d decision) encode() ([]byte, error) {
 		Complete:    d.seeders,
 		Downloaded:  d.completed,
 		Incomplete:  d.leechers,
+	}
+	if d.finished {
+		r.Finished = 1
 	}
 	if d.compact {
 		r.Peers, r.Peers6 = compactPeers(d.peers)

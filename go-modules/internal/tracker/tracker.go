@@ -36,7 +36,8 @@ type Config struct {
 	Token string
 	// IdleTimeout ends Serve after so long without an accepted announce or registration; 0 means never.
 	IdleTimeout time.Duration
-	// Expect is how many peers will come, 0 when unknown. It is shown in the status.
+	// Expect is how many peers will come, 0 when unknown. When so many have completed, the tracker tells
+	// the others that nobody needs them any more.
 	Expect int
 }
 

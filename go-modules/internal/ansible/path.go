@@ -1,0 +1,64 @@
+package ansible
+
+import (
+	"errors"
+	"os"
+	"os/user"
+	"regexp"
+	"strings"
+)
+
+// variable is a reference that Python's os.path.expandvars knows.
+var variable = regexp.MustCompile(`\$(?:[0-9A-Za-z_]+|\{[^}]*\})`)
+
+func coercePath(raw any) (string, error) {
+	text, err := coerceString(raw)
+	if err != nil {
+		return "", err
+	}
+	if strings.ContainsRune(text, 0) {
+		return "", errors.New("is not a path: it holds a NUL character")
+	}
+	return expandUser(expandVars(text)), nil
+}
+
+// expandVars leaves references to unset variables as they are, as Python does.
+func expandVars(path string) string {
+	return variable.ReplaceAllStringFunc(path, func(reference string) string {
+		if value, set := os.LookupEnv(strings.Trim(reference, "${}")); set {
+			return value
+		}
+		return reference
+	})
+}
+
+// expandUser replaces a leading ~ or ~name by that user's home directory, and
+// leaves the path alone when there is no such user.
+func expandUser(path string) string {
+	if !strings.HasPrefix(path, "~") {
+		return path
+	}
+	name, rest := path[1:], ""
+	if slash := strings.IndexByte(path, '/'); slash >= 0 {
+		name, rest = path[1:slash], path[slash:]
+	}
+	home, set := os.LookupEnv("HOME")
+	if name != "" || !set {
+		account, err := lookup(name)
+		if err != nil {
+			return path
+		}
+		home = account.HomeDir
+	}
+	if expanded := strings.TrimRight(home, "/") + rest; expanded != "" {
+		return expanded
+	}
+	return "/"
+}
+
+func lookup(name string) (*user.User, error) {
+	if name == "" {
+		return user.Current()
+	}
+	return user.Lookup(name)
+}

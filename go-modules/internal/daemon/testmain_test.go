@@ -1,0 +1,122 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// The test binary is also the program under test: as `PROGRAM daemon DIR` it is a
+// daemon that does testWork, as `PROGRAM starter STATEDIR MODE` a process that
+// starts one and prints what came of it.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == Verb {
+		os.Exit(Main(context.Background(), os.Args, os.Stdin, testWork))
+	}
+	if len(os.Args) == 4 && os.Args[1] == "starter" {
+		err := Open(os.Args[2], "peer", "x").Start(context.Background(), work{Mode: os.Args[3]}, "")
+		fmt.Println("starter:", err)
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// work is the configuration of a test daemon.
+type work struct {
+	Mode  string
+	Name  string
+	Token Secret
+	Blob  string
+	Idle  time.Duration
+}
+
+type answer struct{ Size int }
+
+func testWork(ctx context.Context, p *Process) error {
+	var w work
+	if err := p.Config(&w); err != nil {
+		return err
+	}
+	switch w.Mode {
+	case "fail":
+		return errors.New("port 8998 is taken")
+	case "quiet":
+		return nil
+	case "panic":
+		panic("boom")
+	case "exit":
+		os.Exit(3)
+	case "never":
+		if err := os.WriteFile(filepath.Join(p.Dir, "waiting"), nil, 0o600); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	case "profile":
+		p.Profile()
+	case "gate": // is not ready before somebody makes the file
+		if err := await(ctx, filepath.Join(p.Dir, "gate")); err != nil {
+			return err
+		}
+	}
+	p.SetStatus(func() any { return map[string]any{"pid": os.Getpid(), "secret": string(w.Token), "blob": len(w.Blob)} })
+	p.Log.Info("configured", "token", w.Token, "config", w)
+	p.ExpireAfter(w.Idle)
+	p.Ready()
+	return afterReady(ctx, p, w)
+}
+
+func afterReady(ctx context.Context, p *Process, w work) error {
+	switch w.Mode {
+	case "nothing":
+		return nil
+	case "finish":
+		p.SetResult(answer{Size: 5})
+		return nil
+	case "late failure":
+		return errors.New("no data for 120 s")
+	case "late panic":
+		panic("late boom")
+	case "error":
+		p.SetError(errors.New("disk is full"))
+	case "result":
+		p.SetResult(answer{Size: 5})
+	case "unwritable":
+		if err := os.Mkdir(filepath.Join(p.Dir, resultName+".tmp"), 0o700); err != nil {
+			return err
+		}
+		p.SetResult(answer{Size: 5})
+	case "state":
+		if err := os.WriteFile(filepath.Join(p.Dir, "state"), []byte(w.Name), 0o600); err != nil {
+			return err
+		}
+	case "slow end":
+		<-ctx.Done()
+		return await(context.Background(), filepath.Join(filepath.Dir(p.Dir), "may end"))
+	case "stubborn":
+		select {}
+	}
+	<-ctx.Done()
+	p.Log.Info("ending", "stopped", p.Stopped())
+	return ctx.Err()
+}
+
+// await polls for a file.
+func await(ctx context.Context, path string) error {
+	for {
+		if _, err := os.Stat(path); err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

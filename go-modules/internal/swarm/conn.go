@@ -1,0 +1,191 @@
+package swarm
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	pp "github.com/anacrolix/torrent/peer_protocol"
+
+	"corvus.murder/internal/policy"
+)
+
+const (
+	readTimeout = 150 * time.Second // BEP 3: peers send something every two minutes
+	// minMaxMessage is the smallest bound on a message's length: a block, or an extension handshake.
+	minMaxMessage = 64 << 10
+	startDepth    = 32  // requests kept with a peer at first
+	maxDepth      = 512 // and at the most
+	defaultReqq   = 250 // requests that a client keeps if it does not say
+	ownReqq       = 2048
+)
+
+// conn is a connection whose handshake is over. Its fields belong to the swarm's goroutine, except
+// out, which is shared with the writer.
+type conn struct {
+	id     policy.PeerID
+	nc     net.Conn
+	r      *bufio.Reader
+	addr   netip.AddrPort
+	dialed bool // we connected to it
+	peerID [20]byte
+	fast   bool // BEP 6
+	ltep   bool // BEP 10
+	out    *outbox
+
+	client     string
+	ours       bool           // it is a peer of this program
+	seeder     bool           // the origin of the artifact
+	told       bool           // it has said what it has
+	choked     bool           // it does not serve us
+	interested bool           // we told it that we want something
+	listens    netip.AddrPort // where it accepts connections, if known
+	reqq       int            // how many requests it keeps, as it says
+	depth      int            // how many requests we keep with it
+	down       int64
+	downSeen   int64 // of down, at the last tick
+	rate       float64
+	lastBlock  time.Time
+	stopReader context.CancelFunc
+}
+
+// event is a message from a connection, or its end.
+type event struct {
+	c   *conn
+	msg pp.Message
+	err error
+}
+
+// close ends the connection's reader and writer.
+func (c *conn) close() {
+	if c.stopReader != nil {
+		c.stopReader()
+	}
+	c.out.close()
+	_ = c.nc.Close()
+}
+
+// blockPool pools the buffers that blocks are received into.
+type blockPool struct{ sync.Pool }
+
+func (p *blockPool) Get() *[]byte  { return p.Pool.Get().(*[]byte) }
+func (p *blockPool) Put(b *[]byte) { p.Pool.Put(b) }
+
+var blocks = &blockPool{sync.Pool{New: func() any {
+	b := make([]byte, BlockSize)
+	return &b
+}}}
+
+// reader decodes messages and hands them to the swarm's goroutine until the connection ends.
+func (s *Swarm) reader(ctx context.Context, c *conn) {
+	dec := pp.Decoder{R: c.r, Pool: blocks, MaxLength: s.maxMessage()}
+	for {
+		ev := event{c: c}
+		_ = c.nc.SetReadDeadline(time.Now().Add(readTimeout))
+		ev.err = dec.Decode(&ev.msg)
+		if ev.err == nil && ev.msg.Type == pp.Piece && s.download != nil && !ev.msg.Keepalive {
+			if err := s.download.WaitN(ctx, len(ev.msg.Piece)); err != nil {
+				return
+			}
+		}
+		select {
+		case s.events <- ev:
+		case <-ctx.Done():
+			return
+		}
+		if ev.err != nil {
+			return
+		}
+	}
+}
+
+// maxMessage is the longest message that a peer may send, in bytes.
+func (s *Swarm) maxMessage() pp.Integer {
+	return pp.Integer(max(minMaxMessage, s.cfg.Torrent.NumPieces()/8+64))
+}
+
+// join takes a connection into the swarm.
+func (s *Swarm) join(ctx context.Context, c *conn) {
+	if c.peerID == s.peerID {
+		s.cfg.Log.Debug("dropped a connection to myself", "addr", c.addr)
+		delete(s.candidates, c.addr)
+		_ = c.nc.Close()
+		return
+	}
+	if cand := s.candidates[c.addr]; cand != nil && c.dialed {
+		s.dialing--
+		cand.dialing, cand.failures = false, 0
+	}
+	if other := s.connOf(c.peerID); other != nil {
+		if s.keepFirst(other, c) {
+			_ = c.nc.Close()
+			return
+		}
+		s.drop(other, "a second connection replaces it")
+	}
+	if s.banned[c.peerID] || len(s.conns) >= maxConns {
+		_ = c.nc.Close()
+		return
+	}
+	c.id = s.nextID
+	s.nextID++
+	c.choked, c.depth, c.reqq = true, startDepth, defaultReqq
+	c.lastBlock = time.Now()
+	s.conns[c.id] = c
+	s.picker.AddPeer(c.id)
+	s.greet(c)
+	rctx, stop := context.WithCancel(ctx)
+	c.stopReader = stop
+	s.workers.Go(func() { s.reader(rctx, c) })
+	s.workers.Go(func() { s.writer(rctx, c) })
+	s.cfg.Log.Debug("peer joined", "addr", c.addr, "dialed", c.dialed)
+}
+
+// connOf finds the connection to a peer by its id.
+func (s *Swarm) connOf(peerID [20]byte) *conn {
+	for _, c := range s.conns {
+		if c.peerID == peerID {
+			return c
+		}
+	}
+	return nil
+}
+
+// keepFirst decides which of two connections to the same peer stays. When both sides dialed, each
+// must come to the same answer, so it is the one that the smaller peer id dialed.
+func (s *Swarm) keepFirst(first, second *conn) bool {
+	if first.dialed == second.dialed {
+		return true
+	}
+	iAmSmaller := string(s.peerID[:]) < string(first.peerID[:])
+	return first.dialed == iAmSmaller
+}
+
+// drop ends a connection and frees what it owes.
+func (s *Swarm) drop(c *conn, why string) {
+	if s.conns[c.id] != c {
+		return
+	}
+	s.cfg.Log.Debug("peer left", "addr", c.addr, "why", why)
+	delete(s.conns, c.id)
+	s.picker.RemovePeer(c.id)
+	c.close()
+	s.totals.BytesUp += c.out.sent.Load()
+	s.totals.LastPeer = time.Now()
+	for _, other := range s.conns {
+		s.ask(other)
+	}
+}
+
+// ban drops a peer that sent damaged data, and does not talk to it again. It is known by its id, not
+// by its IP address, which several honest peers may share.
+func (s *Swarm) ban(c *conn, piece int) {
+	s.cfg.Log.Warn("peer sent damaged data and is banned", "addr", c.addr, "piece", piece)
+	s.banned[c.peerID] = true
+	delete(s.candidates, c.addr)
+	s.drop(c, fmt.Sprintf("damaged piece %d", piece))
+}

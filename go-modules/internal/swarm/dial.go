@@ -1,0 +1,216 @@
+package swarm
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	mrand "math/rand/v2"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/anacrolix/torrent/metainfo"
+	pp "github.com/anacrolix/torrent/peer_protocol"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxConns         = 120 // connections at once
+	wantConns        = 50  // as long as there are fewer, more are dialed
+	maxDialing       = 20
+	dialTimeout      = 5 * time.Second
+	handshakeTimeout = 10 * time.Second
+	userTimeout      = 10 * time.Second // after which unacknowledged data means a dead peer (RFC 5482)
+	maxDialFailures  = 6
+)
+
+// candidate is an address that the tracker named.
+type candidate struct {
+	dialing  bool
+	failures int
+	next     time.Time // not to be dialed before
+}
+
+type dialResult struct {
+	addr netip.AddrPort
+	err  error
+}
+
+// dialMore connects to known addresses while more peers are wanted.
+func (s *Swarm) dialMore(ctx context.Context, now time.Time) {
+	if s.picker.Missing() == 0 && !s.cfg.Seeder {
+		return // whoever still wants something from us connects
+	}
+	for addr, cand := range s.candidates {
+		if len(s.conns)+s.dialing >= wantConns || s.dialing >= maxDialing {
+			return
+		}
+		if cand.dialing || now.Before(cand.next) || s.connected(addr) {
+			continue
+		}
+		cand.dialing = true
+		s.dialing++
+		s.workers.Go(func() { s.dial(ctx, addr) })
+	}
+}
+
+// connected tells whether there is a connection that we dialed to this address. One that its peer
+// dialed comes from another port; dialing it once more is cheap and ends in keepFirst.
+func (s *Swarm) connected(addr netip.AddrPort) bool {
+	for _, c := range s.conns {
+		if c.addr == addr || c.listens == addr {
+			return true
+		}
+	}
+	return false
+}
+
+// dial connects, shakes hands and hands the connection to the swarm's goroutine.
+func (s *Swarm) dial(ctx context.Context, addr netip.AddrPort) {
+	d := net.Dialer{Timeout: dialTimeout}
+	if s.cfg.Local.IsValid() && s.cfg.Local.Is4() == addr.Addr().Is4() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(s.cfg.Local, 0))
+	}
+	nc, err := d.DialContext(ctx, "tcp", addr.String())
+	if err == nil {
+		var c *conn
+		if c, err = s.handshake(ctx, nc, addr); err == nil {
+			c.dialed = true
+			s.deliver(ctx, c)
+			return
+		}
+		_ = nc.Close()
+	}
+	select {
+	case s.dialled <- dialResult{addr, err}:
+	case <-ctx.Done():
+	}
+}
+
+// deliver hands a new connection over, or closes it when the swarm has ended.
+func (s *Swarm) deliver(ctx context.Context, c *conn) {
+	select {
+	case s.joined <- c:
+	case <-ctx.Done():
+		_ = c.nc.Close()
+	}
+}
+
+// dialFailed puts an address off, longer each time, and forgets it after several failures. The
+// tracker will name it again if it is still in the swarm.
+func (s *Swarm) dialFailed(r dialResult) {
+	s.dialing--
+	cand := s.candidates[r.addr]
+	if cand == nil {
+		return
+	}
+	s.cfg.Log.Debug("cannot reach a peer", "addr", r.addr, "err", r.err)
+	cand.dialing = false
+	cand.failures++
+	backoff := time.Second << min(cand.failures, 4)
+	cand.next = time.Now().Add(backoff/2 + mrand.N(backoff))
+	if cand.failures >= maxDialFailures {
+		delete(s.candidates, r.addr)
+	}
+}
+
+// accepter takes incoming connections until the listener closes.
+func (s *Swarm) accepter(ctx context.Context) {
+	slots := make(chan struct{}, maxConns) // handshakes under way
+	for {
+		nc, err := s.cfg.Listener.Accept()
+		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
+			return
+		}
+		if err != nil { // out of descriptors, for one: a moment later it may go
+			s.cfg.Log.Warn("cannot accept a connection", "err", err)
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			_ = nc.Close()
+			continue
+		}
+		s.workers.Go(func() {
+			defer func() { <-slots }()
+			c, err := s.handshake(ctx, nc, netip.AddrPort{})
+			if err != nil {
+				s.cfg.Log.Debug("incoming connection refused", "addr", nc.RemoteAddr(), "err", err)
+				_ = nc.Close()
+				return
+			}
+			s.deliver(ctx, c)
+		})
+	}
+}
+
+// handshake is that of BEP 3 with the bits of BEP 6 and 10. The address is the one that was dialed,
+// or zero for an incoming connection.
+func (s *Swarm) handshake(ctx context.Context, nc net.Conn, dialed netip.AddrPort) (*conn, error) {
+	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
+	defer stop()
+	if err := setUserTimeout(nc); err != nil {
+		return nil, err
+	}
+	_ = nc.SetDeadline(time.Now().Add(handshakeTimeout))
+	want := metainfo.Hash(s.cfg.Torrent.Infohash)
+	expect := &want
+	if !dialed.IsValid() {
+		expect = nil
+	}
+	bits := pp.NewPeerExtensionBytes(pp.ExtensionBitFast, pp.ExtensionBitLtep)
+	res, err := pp.Handshake(ctx, nc, expect, s.peerID, bits)
+	if err != nil {
+		return nil, fmt.Errorf("handshake: %w", err)
+	}
+	if res.Hash != want {
+		return nil, fmt.Errorf("handshake: the peer has torrent %v, not ours", res.Hash)
+	}
+	_ = nc.SetDeadline(time.Time{})
+	addr := nc.RemoteAddr().(*net.TCPAddr).AddrPort()
+	return &conn{
+		nc:      nc,
+		r:       bufio.NewReaderSize(nc, 64<<10),
+		addr:    netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()),
+		peerID:  res.PeerID,
+		fast:    res.SupportsFast(),
+		ltep:    res.SupportsExtended(),
+		out:     newOutbox(),
+		listens: dialed,
+	}, nil
+}
+
+// setUserTimeout makes the kernel give up on a peer that stops acknowledging.
+func setUserTimeout(nc net.Conn) error {
+	tcp, ok := nc.(*net.TCPConn)
+	if !ok {
+		return nil // a test's pipe
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("set user timeout: %w", err)
+	}
+	var serr error
+	err = raw.Control(func(fd uintptr) {
+		serr = unix.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+	})
+	if err = errors.Join(err, serr); err != nil {
+		return fmt.Errorf("set user timeout: %w", err)
+	}
+	return nil
+}
+
+// port is where other peers reach us.
+func (s *Swarm) port() int {
+	if a, ok := s.cfg.Listener.Addr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return 0
+}

@@ -1,0 +1,162 @@
+package swarm
+
+import (
+	"context"
+	"crypto/sha1"
+	"fmt"
+	"time"
+
+	pp "github.com/anacrolix/torrent/peer_protocol"
+
+	"corvus.murder/internal/announce"
+	"corvus.murder/internal/policy"
+)
+
+const snubbedAfter = 10 * time.Second // without a block that it owes
+
+type verifyJob struct {
+	piece int
+	data  []byte
+}
+
+type verifyResult struct {
+	verifyJob
+	ok  bool
+	err error // the store cannot be written
+}
+
+// receive takes a block.
+func (s *Swarm) receive(c *conn, msg *pp.Message) error {
+	n := int64(len(msg.Piece))
+	c.down += n
+	c.lastBlock = time.Now()
+	blk, ok := s.block(msg.RequestSpec())
+	if !ok {
+		return fmt.Errorf("it sends %v, which nobody asks for", msg.RequestSpec())
+	}
+	r := s.picker.Received(c.id, blk)
+	if !r.Wanted {
+		s.totals.BytesTwice += n
+		s.ask(c)
+		return nil
+	}
+	s.lastNew = c.lastBlock
+	if c.seeder {
+		s.totals.BytesFromSeed += n
+	} else {
+		s.totals.BytesFromPeers += n
+	}
+	copy(s.buffer(blk.Piece)[msg.Begin:], msg.Piece)
+	if other := s.conns[r.Cancel]; other != nil {
+		other.out.send(s.request(blk, pp.Cancel))
+	}
+	if r.Whole {
+		s.toVerify <- verifyJob{blk.Piece, s.buffers[blk.Piece]} // never blocks: it holds all open pieces
+		delete(s.buffers, blk.Piece)
+	}
+	s.ask(c)
+	return nil
+}
+
+// buffer returns where a piece is gathered.
+func (s *Swarm) buffer(piece int) []byte {
+	b := s.buffers[piece]
+	if b == nil {
+		if n := len(s.free); n > 0 {
+			b, s.free = s.free[n-1], s.free[:n-1]
+		} else {
+			b = make([]byte, s.cfg.Torrent.PieceLength)
+		}
+		b = b[:s.cfg.Torrent.PieceSize(piece)]
+		s.buffers[piece] = b
+	}
+	return b
+}
+
+// verifier hashes whole pieces from memory and writes the good ones.
+func (s *Swarm) verifier(ctx context.Context) {
+	for {
+		var r verifyResult
+		select {
+		case r.verifyJob = <-s.toVerify:
+		case <-ctx.Done():
+			return
+		}
+		r.ok = sha1.Sum(r.data) == s.cfg.Torrent.PieceHash(r.piece)
+		if r.ok {
+			_, r.err = s.cfg.Store.WriteAt(r.data, int64(r.piece)*s.cfg.Torrent.PieceLength)
+		}
+		select {
+		case s.verified <- r:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// pieceVerified passes the news of a piece on, or finds out who sent a damaged one.
+func (s *Swarm) pieceVerified(r verifyResult) error {
+	if r.err != nil {
+		return r.err
+	}
+	s.free = append(s.free, r.data[:cap(r.data)])
+	senders := s.picker.Senders(r.piece)
+	s.picker.Verified(r.piece, r.ok)
+	if !r.ok {
+		s.damaged(r, senders)
+		return nil
+	}
+	complete := s.picker.Missing() == 0
+	for _, c := range s.conns {
+		if !s.picker.PeerHasPiece(c.id, r.piece) {
+			c.out.send(pp.Message{Type: pp.Have, Index: pp.Integer(r.piece)})
+		}
+		if complete {
+			s.wantOrLeave(c)
+		} else {
+			s.ask(c)
+		}
+	}
+	if complete {
+		s.totals.Downloaded = time.Now()
+		s.publish() // whoever waits for Done sees the final numbers
+		s.done.Set()
+		s.announceNow(announce.Completed)
+	}
+	return nil
+}
+
+// damaged acts on a piece whose hash is wrong. One sender is the culprit; of several, nobody can
+// tell which, so the picker fetches the piece from one peer only next time.
+func (s *Swarm) damaged(r verifyResult, senders []policy.PeerID) {
+	s.totals.BytesDamaged += int64(len(r.data))
+	s.cfg.Log.Warn("piece does not match its hash", "piece", r.piece, "senders", len(senders))
+	if len(senders) == 1 {
+		if c := s.conns[senders[0]]; c != nil {
+			s.ban(c, r.piece)
+		}
+	}
+	for _, c := range s.conns {
+		s.ask(c)
+	}
+}
+
+// tickConn measures a connection and deals with a peer that owes blocks and sends none.
+func (s *Swarm) tickConn(c *conn, now time.Time) {
+	got := float64(c.down-c.downSeen) / tickEvery.Seconds()
+	c.downSeen = c.down
+	c.rate += (got - c.rate) / 4
+	// Requests for about a second of what the peer delivers keep its link busy whatever the delay.
+	c.depth = max(startDepth, min(maxDepth, int(c.rate)/BlockSize))
+	if s.picker.Owes(c.id) > 0 && now.Sub(c.lastBlock) > snubbedAfter {
+		s.cfg.Log.Debug("peer owes blocks and sends none", "addr", c.addr)
+		s.picker.Release(c.id)
+		c.depth, c.lastBlock = 1, now
+		for _, other := range s.conns {
+			if other != c {
+				s.ask(other)
+			}
+		}
+	}
+	s.ask(c)
+}

@@ -1,0 +1,237 @@
+package swarm
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/anacrolix/torrent/bencode"
+	pp "github.com/anacrolix/torrent/peer_protocol"
+
+	"corvus.murder/internal/policy"
+)
+
+// extended is our extension handshake (BEP 10). Clients that do not know the key murder ignore it.
+type extended struct {
+	M      map[string]int `bencode:"m"`
+	V      string         `bencode:"v,omitempty"`
+	Reqq   int            `bencode:"reqq,omitempty"`
+	Port   int            `bencode:"p,omitempty"`
+	Murder *murderKey     `bencode:"murder,omitempty"`
+}
+
+// murderKey is what our own peers tell each other in the extension handshake.
+type murderKey struct {
+	Seeder int `bencode:"seeder"` // 1: the origin of the artifact
+}
+
+// greet sends what a connection begins with: extensions, what we have, and that we serve. Nobody is
+// ever choked: in a fleet under one command there is nothing to trade for.
+func (s *Swarm) greet(c *conn) {
+	if c.ltep {
+		hello := extended{M: map[string]int{}, V: "corvus.murder", Reqq: ownReqq, Port: s.port(), Murder: &murderKey{}}
+		if s.cfg.Seeder {
+			hello.Murder.Seeder = 1
+		}
+		c.out.send(pp.Message{
+			Type: pp.Extended, ExtendedID: pp.HandshakeExtendedID,
+			ExtendedPayload: bencode.MustMarshal(hello),
+		})
+	}
+	n := s.cfg.Torrent.NumPieces()
+	switch missing := s.picker.Missing(); {
+	case c.fast && missing == 0:
+		c.out.send(pp.Message{Type: pp.HaveAll})
+	case c.fast && missing == n:
+		c.out.send(pp.Message{Type: pp.HaveNone})
+	case missing < n:
+		c.out.send(pp.Message{Type: pp.Bitfield, Bitfield: s.picker.Bitfield()})
+	}
+	c.out.send(pp.Message{Type: pp.Unchoke})
+}
+
+// handle acts on one message of a peer.
+func (s *Swarm) handle(ev event) {
+	c := ev.c
+	if ev.msg.PiecePtr != nil {
+		defer blocks.Put(ev.msg.PiecePtr)
+	}
+	if s.conns[c.id] != c {
+		return // it was dropped while the message was on its way
+	}
+	if ev.err != nil {
+		s.drop(c, ev.err.Error())
+		return
+	}
+	if ev.msg.Keepalive {
+		return
+	}
+	if err := s.obey(c, &ev.msg); err != nil {
+		s.drop(c, err.Error())
+	}
+}
+
+// obey returns an error for a message that breaks the protocol.
+func (s *Swarm) obey(c *conn, msg *pp.Message) error {
+	switch msg.Type {
+	case pp.Choke:
+		c.choked = true
+		if !c.fast { // BEP 6: with the fast extension each request is rejected by itself
+			s.picker.Release(c.id)
+		}
+	case pp.Unchoke:
+		c.choked = false
+		s.ask(c)
+	case pp.Have:
+		return s.peerHas(c, int(msg.Index))
+	case pp.Bitfield, pp.HaveAll, pp.HaveNone:
+		return s.peerTells(c, msg)
+	case pp.Request:
+		return s.serve(c, msg.RequestSpec())
+	case pp.Cancel:
+		c.out.cancel(msg.RequestSpec(), c.fast)
+	case pp.Piece:
+		return s.receive(c, msg)
+	case pp.Reject:
+		if blk, ok := s.block(msg.RequestSpec()); ok {
+			s.picker.Rejected(c.id, blk)
+		}
+	case pp.Extended:
+		s.extended(c, msg)
+	}
+	return nil
+}
+
+// extended reads a peer's extension handshake.
+func (s *Swarm) extended(c *conn, msg *pp.Message) {
+	if msg.ExtendedID != pp.HandshakeExtendedID {
+		return
+	}
+	var hello extended
+	if err := bencode.Unmarshal(msg.ExtendedPayload, &hello); err != nil {
+		s.cfg.Log.Debug("peer's extension handshake cannot be read", "addr", c.addr, "err", err)
+		return
+	}
+	c.client = strings.ToValidUTF8(hello.V[:min(len(hello.V), 60)], "")
+	if hello.Reqq > 0 {
+		c.reqq = hello.Reqq
+	}
+	if hello.Port > 0 && hello.Port < 1<<16 && !c.dialed {
+		c.listens = netip.AddrPortFrom(c.addr.Addr(), uint16(hello.Port))
+	}
+	if hello.Murder != nil {
+		c.ours = true
+		c.seeder = hello.Murder.Seeder == 1
+	}
+}
+
+// peerTells takes the message by which a peer says what it has, once, at the start (BEP 3, 6).
+func (s *Swarm) peerTells(c *conn, msg *pp.Message) error {
+	if c.told {
+		return fmt.Errorf("a second %v", msg.Type)
+	}
+	c.told = true
+	n := s.cfg.Torrent.NumPieces()
+	switch msg.Type {
+	case pp.HaveAll:
+		for i := range n {
+			s.picker.PeerHas(c.id, i)
+		}
+	case pp.Bitfield:
+		if len(msg.Bitfield) != (n+7)/8*8 {
+			return fmt.Errorf("a bitfield of %d bits for %d pieces", len(msg.Bitfield), n)
+		}
+		for i, has := range msg.Bitfield {
+			if has && i >= n {
+				return fmt.Errorf("a bitfield that claims piece %d of %d", i, n)
+			}
+			if has {
+				s.picker.PeerHas(c.id, i)
+			}
+		}
+	}
+	// Not one of ours, and complete from the start: an origin as far as anyone can tell.
+	if !c.ours && s.picker.PeerComplete(c.id) {
+		c.seeder = true
+	}
+	s.wantOrLeave(c)
+	return nil
+}
+
+// peerHas takes a have message.
+func (s *Swarm) peerHas(c *conn, piece int) error {
+	if piece >= s.cfg.Torrent.NumPieces() {
+		return fmt.Errorf("it claims piece %d of %d", piece, s.cfg.Torrent.NumPieces())
+	}
+	c.told = true
+	s.picker.PeerHas(c.id, piece)
+	s.wantOrLeave(c)
+	return nil
+}
+
+// wantOrLeave tells a peer whether it has something for us; two complete peers part.
+func (s *Swarm) wantOrLeave(c *conn) {
+	if s.picker.Missing() == 0 {
+		s.setInterested(c, false)
+		if s.picker.PeerComplete(c.id) {
+			s.drop(c, "both are complete")
+		}
+		return
+	}
+	if !c.interested && s.picker.Interesting(c.id) {
+		s.setInterested(c, true)
+	}
+	s.ask(c)
+}
+
+func (s *Swarm) setInterested(c *conn, want bool) {
+	if c.interested == want {
+		return
+	}
+	c.interested = want
+	if want {
+		c.out.send(pp.Message{Type: pp.Interested})
+	} else {
+		c.out.send(pp.Message{Type: pp.NotInterested})
+	}
+}
+
+// ask fills a peer's pipeline of requests, once it is half empty.
+func (s *Swarm) ask(c *conn) {
+	if c.choked || s.picker.Missing() == 0 {
+		return
+	}
+	depth := min(c.depth, c.reqq)
+	owes := s.picker.Owes(c.id)
+	if owes > depth/2 {
+		return
+	}
+	for _, blk := range s.picker.Pick(c.id, depth-owes) {
+		c.out.send(s.request(blk, pp.Request))
+	}
+	if owes == 0 {
+		c.lastBlock = time.Now() // from now on it owes us something
+	}
+}
+
+// request makes a message (request or cancel) about a block.
+func (s *Swarm) request(blk policy.Block, kind pp.MessageType) pp.Message {
+	begin := int64(blk.Index) * BlockSize
+	return pp.Message{
+		Type:   kind,
+		Index:  pp.Integer(blk.Piece),
+		Begin:  pp.Integer(begin),
+		Length: pp.Integer(min(BlockSize, s.cfg.Torrent.PieceSize(blk.Piece)-begin)),
+	}
+}
+
+// block finds which of our blocks a peer's message is about.
+func (s *Swarm) block(r pp.RequestSpec) (policy.Block, bool) {
+	blk := policy.Block{Piece: int(r.Index), Index: int(r.Begin / BlockSize)}
+	if blk.Piece >= s.cfg.Torrent.NumPieces() || int64(r.Begin) >= s.cfg.Torrent.PieceSize(blk.Piece) {
+		return blk, false
+	}
+	want := s.request(blk, pp.Request)
+	return blk, want.Begin == r.Begin && want.Length == r.Length
+}
