@@ -118,11 +118,12 @@ func (p *Process) serveResult(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.mu.Lock()
-	o := *p.outcome
+	o, before := *p.outcome, p.collected
+	p.collected = true // first: whoever has the answer may ask at once whether it was collected
 	p.mu.Unlock()
-	if p.reply(w, o) {
+	if !p.reply(w, o) {
 		p.mu.Lock()
-		p.collected = true
+		p.collected = before
 		p.mu.Unlock()
 	}
 }

@@ -40,6 +40,8 @@ const (
 
 // Announcer tells a tracker about this peer; *announce.Client is one.
 type Announcer interface {
+	// URL names the tracker in messages.
+	URL() string
 	Announce(context.Context, announce.Request) (announce.Response, error)
 }
 
@@ -249,8 +251,11 @@ func (s *Swarm) stalled(now time.Time) error {
 	if n := s.totals.BytesDamaged; n > 0 {
 		why += fmt.Sprintf("; %d bytes came damaged, %d peers are banned for it", n, len(s.banned))
 	}
-	if err := s.tracker.err; err != nil {
+	switch err := s.tracker.err; {
+	case err != nil:
 		why += "; the tracker: " + err.Error()
+	case !s.tracker.answered:
+		why = fmt.Sprintf("the tracker %s has not answered; check that it runs and that its port is open to this host", s.cfg.Announcer.URL())
 	}
 	return fmt.Errorf("No new data of %s for %s: %d of %d pieces are missing; %s",
 		s.cfg.Torrent.Name, quiet.Round(time.Second), s.picker.Missing(), s.cfg.Torrent.NumPieces(), why)

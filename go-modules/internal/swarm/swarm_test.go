@@ -173,6 +173,10 @@ func TestEndsWithAReason(t *testing.T) {
 			tracker: &testswarm.Tracker{},
 			want:    []string{"No new data of artifact.bin", "32 of 32 pieces are missing", "no peer is connected"},
 		},
+		"tracker does not answer": {
+			tracker: &testswarm.Tracker{Silent: true},
+			want:    []string{"No new data of artifact.bin", "the tracker http://tracker.test/announce has not answered"},
+		},
 		"store cannot be written": {
 			tracker: &testswarm.Tracker{},
 			store:   &testswarm.Memory{WriteErr: errors.New("disk is full")},

@@ -96,10 +96,19 @@ type Tracker struct {
 	peers map[netip.AddrPort]int64 // what each has left
 	// Err, if set, answers every announce.
 	Err error
+	// Silent lets every announce wait for its end.
+	Silent bool
 }
 
+// URL is swarm.Announcer's.
+func (tr *Tracker) URL() string { return "http://tracker.test/announce" }
+
 // Announce is swarm.Announcer's.
-func (tr *Tracker) Announce(_ context.Context, r announce.Request) (announce.Response, error) {
+func (tr *Tracker) Announce(ctx context.Context, r announce.Request) (announce.Response, error) {
+	if tr.Silent {
+		<-ctx.Done()
+		return announce.Response{}, ctx.Err()
+	}
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	if tr.Err != nil {

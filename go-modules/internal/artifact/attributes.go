@@ -1,0 +1,243 @@
+package artifact
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Attributes are what Ansible's file modules return about a path.
+type Attributes struct {
+	Owner, Group string
+	Mode         string // four octal digits
+	UID, GID     int
+	Size         int64
+}
+
+// Describe reads the attributes of what is at path.
+func Describe(path string) (Attributes, error) {
+	stat, err := os.Lstat(path)
+	if err != nil {
+		return Attributes{}, because(err, "Destination %s cannot be read", show(path))
+	}
+	sys := stat.Sys().(*syscall.Stat_t)
+	return Attributes{
+		Owner: userName(int(sys.Uid)), Group: groupName(int(sys.Gid)), Mode: octal(sys.Mode & 0o7777),
+		UID: int(sys.Uid), GID: int(sys.Gid), Size: stat.Size(),
+	}, nil
+}
+
+func octal(mode uint32) string { return fmt.Sprintf("%04o", mode) }
+
+// Diff is what Ansible shows with --diff: attributes that differ, never content. Before and After have the same keys: path,
+// and mode, owner or group for a file; for a tree files, a map of such maps by path, and more, the number of
+// entries beyond the first hundred.
+type Diff struct {
+	Before map[string]any `json:"before"`
+	After  map[string]any `json:"after"`
+}
+
+const mostInDiff = 100
+
+// differences collects a Diff.
+type differences struct {
+	count         int
+	before, after map[string]any // by path
+}
+
+func (d *differences) add(path string, before, after map[string]any) {
+	if d.count++; d.count <= mostInDiff {
+		d.before[path], d.after[path] = before, after
+	}
+}
+
+func (d *differences) diff(p *Plan) Diff {
+	if d.count == 0 {
+		return Diff{}
+	}
+	out := Diff{Before: map[string]any{}, After: map[string]any{}}
+	if p.torrent.Single {
+		out.Before, out.After = d.before[p.Dest].(map[string]any), d.after[p.Dest].(map[string]any)
+	} else {
+		out.Before["files"], out.After["files"] = d.before, d.after
+		if more := d.count - mostInDiff; more > 0 {
+			out.Before["more"], out.After["more"] = more, more
+		}
+	}
+	out.Before["path"], out.After["path"] = p.Dest, p.Dest
+	return out
+}
+
+// Attributes compares mode, owner and group of what is at Dest with the options and, in a tree, the modes that the torrent
+// carries, and changes them when apply says so. It is for an artifact that is Complete.
+func (p *Plan) Attributes(apply bool) (changed bool, diff Diff, err error) {
+	top := p.Dest
+	if p.torrent.Single {
+		top = p.dir
+	}
+	dest, err := openRoot(top)
+	if err != nil {
+		return false, Diff{}, because(err, "Destination %s cannot be read", show(p.Dest))
+	}
+	defer dest.Close()
+	c := &cursor{root: dest}
+	defer c.close()
+	d := &differences{before: map[string]any{}, after: map[string]any{}}
+	if p.torrent.Single {
+		meta := p.torrent.Files[0].Meta
+		meta.HasMode = meta.HasMode && p.preserve
+		err = p.adjust(c, p.base, p.Dest, meta, apply, d)
+	} else {
+		err = p.adjustTree(c, apply, d)
+	}
+	return d.count > 0, d.diff(p), err
+}
+
+func (p *Plan) adjustTree(c *cursor, apply bool, d *differences) error {
+	if err := p.adjust(c, "", ".", Meta{}, apply, d); err != nil {
+		return err
+	}
+	for i := range p.torrent.Dirs {
+		dir := &p.torrent.Dirs[i]
+		if err := p.adjust(c, dir.Path, dir.Path, dir.Meta, apply, d); err != nil {
+			return err
+		}
+	}
+	for i := range p.torrent.Files {
+		file := &p.torrent.Files[i]
+		if file.Pad {
+			continue
+		}
+		if err := p.adjust(c, file.Path, file.Path, file.Meta, apply, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adjust compares one file or directory, called label in the diff, with what is asked for.
+func (p *Plan) adjust(c *cursor, path, label string, meta Meta, apply bool, d *differences) error {
+	stat, err := c.stat(path)
+	if err != nil {
+		return because(err, "Destination %s cannot be read", show(c.root.join(path)))
+	}
+	mode := stat.Mode & 0o7777
+	dir := stat.Mode&unix.S_IFMT == unix.S_IFDIR
+	if meta.HasMode {
+		mode = meta.Mode
+	}
+	if option := p.option(dir); option != nil {
+		mode = option(stat.Mode&0o7777, dir)
+	}
+	if stat.Mode&unix.S_IFMT == unix.S_IFLNK {
+		mode = stat.Mode & 0o7777 // links have none of their own
+	}
+	before, after := map[string]any{}, map[string]any{}
+	if mode != stat.Mode&0o7777 {
+		before["mode"], after["mode"] = octal(stat.Mode&0o7777), octal(mode)
+	}
+	if p.uid != keep && p.uid != int(stat.Uid) {
+		before["owner"], after["owner"] = userName(int(stat.Uid)), userName(p.uid)
+	}
+	if p.gid != keep && p.gid != int(stat.Gid) {
+		before["group"], after["group"] = groupName(int(stat.Gid)), groupName(p.gid)
+	}
+	if len(after) == 0 {
+		return nil
+	}
+	d.add(label, before, after)
+	if !apply {
+		return nil
+	}
+	at, name, err := c.at(path)
+	if err == nil {
+		err = dress(at, name, &stat, look{mode: mode, asked: owner{p.uid, p.gid}, kept: nobody})
+	}
+	if err != nil {
+		return because(err, "Attributes of %s cannot be changed", show(c.root.join(path)))
+	}
+	return nil
+}
+
+func (p *Plan) option(dir bool) modeOf {
+	if dir {
+		return p.dirMode
+	}
+	return p.mode
+}
+
+// owner is a user and a group, each of which may be keep.
+type owner struct{ uid, gid int }
+
+var nobody = owner{keep, keep}
+
+func (o owner) differs(stat *unix.Stat_t) bool {
+	return o.uid != keep && o.uid != int(stat.Uid) || o.gid != keep && o.gid != int(stat.Gid)
+}
+
+// look is how a file or directory is to look.
+type look struct {
+	mode    uint32
+	asked   owner // by an option, so that failing to set it is an error
+	kept    owner // of what was there before: as far as this user may
+	mtime   int64 // seconds since 1970, with hasTime
+	hasTime bool
+}
+
+// dress gives the file called name, whose attributes are now, its look. Links have no mode.
+func dress(at int, name string, now *unix.Stat_t, want look) error {
+	chowned := false
+	for _, o := range []owner{want.kept, want.asked} {
+		if !o.differs(now) {
+			continue
+		}
+		if err := chown(at, name, o, o == want.asked); err != nil {
+			return fmt.Errorf("change owner: %w", err)
+		}
+		chowned = true
+	}
+	// chown(2) clears set-id bits, so the mode is set after it in any case.
+	if now.Mode&unix.S_IFMT != unix.S_IFLNK && (chowned || now.Mode&0o7777 != want.mode) {
+		if err := chmod(at, name, want.mode); err != nil {
+			return fmt.Errorf("change mode: %w", err)
+		}
+	}
+	if want.hasTime {
+		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: want.mtime}}
+		if err := unix.UtimesNanoAt(at, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return fmt.Errorf("change modification time: %w", err)
+		}
+	}
+	return nil
+}
+
+// chmod changes permission bits and never follows a symlink.
+func chmod(at int, name string, mode uint32) error {
+	err := unix.Fchmodat(at, name, mode, unix.AT_SYMLINK_NOFOLLOW)
+	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	// Before Linux 6.6 the kernel could not; there the open file is addressed through /proc.
+	fd, err := openat(at, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return err
+	}
+	if stat.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return unix.ELOOP
+	}
+	err = unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+	if errors.Is(err, fs.ErrNotExist) {
+		return unix.EOPNOTSUPP // no /proc
+	}
+	return err
+}

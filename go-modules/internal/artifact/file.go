@@ -1,0 +1,76 @@
+package artifact
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// WriteFile writes the .torrent to path, atomically and mode 0644, unless it is there already.
+func (t *Torrent) WriteFile(path string) (changed bool, err error) {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	old, err := readAtMost(path, int64(len(t.Raw)))
+	if err == nil && bytes.Equal(old, t.Raw) {
+		return false, nil
+	}
+	dir := filepath.Dir(path)
+	file, err := os.CreateTemp(dir, ".murder-*.torrent")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, fault(err, "Directory %s for the torrent does not exist; create it first", show(dir))
+	} else if err != nil {
+		return false, because(err, "Torrent %s cannot be written", show(path))
+	}
+	defer os.Remove(file.Name())
+	_, err = file.Write(t.Raw)
+	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return false, because(err, "Torrent %s cannot be written", show(path))
+	}
+	return true, nil
+}
+
+// readAtMost reads a file that is no longer than limit; of a longer one it reads one byte more.
+func readAtMost(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, limit+1))
+}
+
+// Checksum is the SHA-1 of a whole file in hexadecimal, as Ansible's copy returns it.
+func Checksum(ctx context.Context, path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", because(err, "%s cannot be read", show(path))
+	}
+	defer file.Close()
+	sum := sha1.New()
+	buffer := make([]byte, 1<<20)
+	for {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		n, err := file.Read(buffer)
+		sum.Write(buffer[:n])
+		if errors.Is(err, io.EOF) {
+			return hex.EncodeToString(sum.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", because(fmt.Errorf("read: %w", err), "%s cannot be read", show(path))
+		}
+	}
+}

@@ -1,0 +1,82 @@
+// Package artifact turns a file or a directory tree into a torrent and a torrent back into the file or tree.
+//
+// It builds the metainfo (BEP 3, with the file attributes of BEP 47), parses and validates metainfo from strangers, maps the
+// torrent's one stream of bytes onto files, verifies content by hashing, and puts a verified artifact in place
+// atomically, with owner and mode. It knows nothing of the network.
+//
+// It may import the standard library, golang.org/x/sys/unix and anacrolix/torrent/bencode, and no internal package.
+package artifact
+
+import (
+	"crypto/sha1"
+)
+
+const (
+	// MinPieceLength and MaxPieceLength bound the piece length that Build accepts; both are powers of two, as it must be.
+	MinPieceLength = 16 << 10
+	MaxPieceLength = 16 << 20
+
+	// MaxTorrentSize is the most bytes of metainfo that Load and Parse look at.
+	MaxTorrentSize = 128 << 20
+)
+
+// Torrent is validated metainfo. It comes from Parse, Load or Build only and is not changed afterwards.
+type Torrent struct {
+	Announce    string   // announce URL, "" when the torrent names none
+	Infohash    [20]byte // SHA-1 of the info dictionary as it stands in Raw
+	Name        string   // suggested name of the file or directory: one path component
+	PieceLength int64    // bytes of every piece but the last
+	Size        int64    // bytes of the whole stream, padding included
+	Single      bool     // one file, not a directory
+	Private     bool     // BEP 27
+	Root        Dir      // attributes of the directory itself when not Single; Path is ""
+	Dirs        []Dir    // every directory beneath the root, parents before their children
+	Files       []File   // in the order of the stream; exactly one when Single
+	Raw         []byte   // the .torrent, as read or built
+
+	hashes []byte // SHA-1 sums of the pieces, concatenated; a part of Raw
+}
+
+// Meta is what a torrent may carry about a file or directory beside its content.
+type Meta struct {
+	Mode    uint32 // permission bits as chmod(2) takes them (07777), valid with HasMode
+	ModTime int64  // seconds since 1970, valid with HasTime
+	HasMode bool
+	HasTime bool
+}
+
+// File is one entry of the stream: a regular file, a symlink (no bytes) or padding (BEP 47).
+type File struct {
+	Path    string // relative, components separated by "/"; "" when the torrent is Single
+	Symlink string // the literal target when the entry is a symlink, else ""
+	Length  int64  // bytes
+	Offset  int64  // of its first byte in the stream
+	Meta
+	Exec bool // BEP 47 attribute x; says something only without HasMode
+	Pad  bool // BEP 47 padding: zeros in the stream, nothing on disk
+}
+
+// Dir is a directory of the tree.
+type Dir struct {
+	Path string // relative, components separated by "/"
+	Meta
+}
+
+// NumPieces is the number of pieces, 0 for an artifact without bytes.
+func (t *Torrent) NumPieces() int { return len(t.hashes) / sha1.Size }
+
+// PieceSize is the number of bytes of piece i.
+func (t *Torrent) PieceSize(i int) int64 {
+	return min(t.PieceLength, t.Size-int64(i)*t.PieceLength)
+}
+
+// PieceHash is the SHA-1 sum of piece i.
+func (t *Torrent) PieceHash(i int) [sha1.Size]byte {
+	return [sha1.Size]byte(t.hashes[i*sha1.Size:])
+}
+
+// regular says whether the entry is a file on disk with bytes of its own or without any.
+func (f *File) regular() bool { return !f.Pad && f.Symlink == "" }
+
+// Checksum is the SHA-1 of a single file in hex, "" when the torrent does not carry it.
+func (t *Torrent) Checksum() string { return "" }

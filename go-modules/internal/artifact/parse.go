@@ -1,0 +1,285 @@
+package artifact
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+)
+
+// maxEntries bounds files and directories together, so that a hostile torrent of MaxTorrentSize costs no more memory than its size.
+const maxEntries = 2 << 20
+
+// Load reads and parses the .torrent at path. Its errors name the path.
+func Load(path string) (*Torrent, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault(err, "Torrent %s not found", show(path))
+	} else if err != nil {
+		return nil, because(err, "Torrent %s cannot be read", show(path))
+	}
+	defer file.Close()
+	var data bytes.Buffer
+	if stat, err := file.Stat(); err == nil {
+		data.Grow(int(min(stat.Size(), MaxTorrentSize)) + bytes.MinRead)
+	}
+	if _, err := data.ReadFrom(io.LimitReader(file, MaxTorrentSize+1)); err != nil {
+		return nil, because(err, "Torrent %s cannot be read", show(path))
+	}
+	t, err := parse(data.Bytes())
+	if err != nil {
+		return nil, fault(ErrTorrent, "Torrent %s is not valid: %s", show(path), err)
+	}
+	return t, nil
+}
+
+// Parse reads metainfo (BEP 3, with BEP 47 and murder's own keys) and accepts it only when every promise of Torrent holds:
+// names stay beneath the root, no two entries collide, sizes add up and there is one hash for each piece.
+// Data is kept as Raw and must not be changed afterwards. Errors are ErrTorrent.
+func Parse(data []byte) (*Torrent, error) {
+	t, err := parse(data)
+	if err != nil {
+		return nil, fault(ErrTorrent, "Torrent is not valid: %s", err)
+	}
+	return t, nil
+}
+
+func parse(data []byte) (*Torrent, error) {
+	switch {
+	case len(data) == 0:
+		return nil, errors.New("it is empty")
+	case len(data) > MaxTorrentSize:
+		return nil, fmt.Errorf("it is larger than %s", size(MaxTorrentSize))
+	case data[0] != 'd':
+		return nil, errors.New("it is not a .torrent file (metainfo of BEP 3)")
+	}
+	d := &decoder{data: data}
+	t := &Torrent{Raw: data}
+	var in *info
+	err := d.dict("the torrent", func(key []byte) (err error) {
+		switch string(key) {
+		case "announce":
+			t.Announce, err = d.text("announce")
+		case "info":
+			start := d.pos
+			in, err = parseInfo(d)
+			t.Infohash = sha1.Sum(data[start:d.pos])
+		default:
+			err = d.skip()
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case d.pos != len(data):
+		return nil, fmt.Errorf("%d bytes follow its end", len(data)-d.pos)
+	case in == nil:
+		return nil, errors.New("it has no info dictionary")
+	}
+	return t, in.validate(t)
+}
+
+// info is the info dictionary as it was read; validate makes it into a Torrent.
+type info struct {
+	name        []byte
+	pieceLength int64
+	pieces      []byte
+	length      int64
+	hasLength   bool
+	hasFiles    bool
+	private     bool
+	version     int64
+	attr        []byte
+	files       []File
+	root        Meta
+	dirs        []Dir
+}
+
+func parseInfo(d *decoder) (*info, error) {
+	in := &info{}
+	err := d.dict("info", func(key []byte) (err error) {
+		switch string(key) {
+		case "attr":
+			in.attr, err = d.bytes("attr")
+		case "files":
+			in.hasFiles = true
+			err = in.parseFiles(d)
+		case "length":
+			in.hasLength = true
+			in.length, err = d.int("length")
+		case "meta version":
+			in.version, err = d.int("meta version")
+		case "murder":
+			err = in.parseExtras(d)
+		case "name":
+			in.name, err = d.bytes("name")
+		case "piece length":
+			in.pieceLength, err = d.int("piece length")
+		case "pieces":
+			in.pieces, err = d.bytes("pieces")
+		case "private":
+			var n int64
+			n, err = d.int("private")
+			in.private = n == 1
+		default:
+			err = d.skip()
+		}
+		return err
+	})
+	return in, err
+}
+
+func (in *info) parseFiles(d *decoder) error {
+	return d.list("files", func() error {
+		if len(in.files) == maxEntries {
+			return d.fail("it has more than %d files", maxEntries)
+		}
+		file, err := parseFile(d)
+		if err != nil {
+			return fmt.Errorf("file %d: %w", len(in.files)+1, err)
+		}
+		in.files = append(in.files, file)
+		return nil
+	})
+}
+
+func parseFile(d *decoder) (file File, err error) {
+	var attr []byte
+	var target string
+	hasLength := false
+	err = d.dict("the entry", func(key []byte) (err error) {
+		switch string(key) {
+		case "attr":
+			attr, err = d.bytes("attr")
+		case "length":
+			hasLength = true
+			file.Length, err = d.int("length")
+		case "link":
+			file.Symlink, err = d.text("link")
+		case "path":
+			file.Path, err = d.path("path")
+		case "symlink path":
+			target, err = d.path("symlink path")
+		default:
+			err = file.Meta.parse(d, key)
+		}
+		return err
+	})
+	if err != nil {
+		return file, err
+	}
+	file.Exec = slices.Contains(attr, 'x')
+	file.Pad = slices.Contains(attr, 'p')
+	if slices.Contains(attr, 'l') && file.Symlink == "" {
+		if target == "" {
+			return file, errors.New("it is a symbolic link without a target")
+		}
+		if file.Symlink = relative(file.Path, target); len(file.Symlink) > maxPath {
+			return file, fmt.Errorf("its symlink path is longer than %d bytes", maxPath)
+		}
+	}
+	switch {
+	case file.Path == "":
+		return file, errors.New("it has no path")
+	case !hasLength && file.Symlink == "":
+		return file, fmt.Errorf("%s has no length", show(file.Path))
+	}
+	return file, nil
+}
+
+// relative is the text of a link at path that points to target, both given from the root as BEP 47 does.
+func relative(path, target string) string {
+	return strings.Repeat("../", strings.Count(path, "/")) + target
+}
+
+// parse reads murder's keys of a file or directory. A foreign value of the same name, not ours, is passed over.
+func (m *Meta) parse(d *decoder, key []byte) error {
+	number := d.pos < len(d.data) && d.data[d.pos] == 'i'
+	switch {
+	case number && string(key) == "mode":
+		mode, err := d.int("mode")
+		if m.HasMode = mode >= 0 && mode <= 0o7777; m.HasMode {
+			m.Mode = uint32(mode)
+		}
+		return err
+	case number && string(key) == "mtime":
+		mtime, err := d.int("mtime")
+		if m.HasTime = mtime > -maxTime && mtime < maxTime; m.HasTime {
+			m.ModTime = mtime
+		}
+		return err
+	default:
+		return d.skip()
+	}
+}
+
+// maxTime is beyond what any filesystem stores.
+const maxTime = 1 << 40
+
+// parseExtras reads info's murder dictionary: what BitTorrent cannot carry.
+func (in *info) parseExtras(d *decoder) error {
+	return d.dict("murder", func(key []byte) error {
+		if string(key) != "dirs" {
+			return in.root.parse(d, key)
+		}
+		return d.list("murder dirs", func() error {
+			if len(in.dirs) == maxEntries {
+				return d.fail("it has more than %d directories", maxEntries)
+			}
+			var dir Dir
+			err := d.dict("the entry", func(key []byte) (err error) {
+				if string(key) == "path" {
+					dir.Path, err = d.path("path")
+					return err
+				}
+				return dir.Meta.parse(d, key)
+			})
+			if err == nil && dir.Path == "" {
+				err = errors.New("it has no path")
+			}
+			if err != nil {
+				return fmt.Errorf("directory %d: %w", len(in.dirs)+1, err)
+			}
+			in.dirs = append(in.dirs, dir)
+			return nil
+		})
+	})
+}
+
+// text reads a string that ends up in a system call or a URL, where NUL has no place.
+func (d *decoder) text(what string) (string, error) {
+	value, err := d.bytes(what)
+	if err == nil && (len(value) > maxPath || slices.Contains(value, 0)) {
+		err = d.fail("%s is longer than %d bytes or contains NUL", what, maxPath)
+	}
+	return string(value), err
+}
+
+// path reads a list of components and joins them.
+func (d *decoder) path(what string) (string, error) {
+	var joined []byte
+	err := d.list(what, func() error {
+		name, err := d.bytes("a name in " + what)
+		if err != nil {
+			return err
+		}
+		if fault := badName(name); fault != "" {
+			return fmt.Errorf("the name %q in its %s %s", clip(name), what, fault)
+		}
+		if len(joined) > 0 {
+			joined = append(joined, '/')
+		}
+		joined = append(joined, name...)
+		if len(joined) > maxPath {
+			return fmt.Errorf("its %s is longer than %d bytes", what, maxPath)
+		}
+		return nil
+	})
+	return string(joined), err
+}

@@ -1,0 +1,253 @@
+package artifact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Place puts the staged content, which must be whole and no longer written to, at Dest: attributes first, then to disk,
+// then by one rename, so that a reader sees the old artifact or the new. A tree is switched as a whole; what Dest
+// holds beside the artifact stays. Until the rename any failure leaves Dest as it is and the staging
+// to be resumed; afterwards the staging is gone, and its store, read-only now, reads the artifact at its new place.
+func (p *Plan) Place(ctx context.Context) error {
+	if p.staging == nil {
+		return fmt.Errorf("place %s: its staging is not open", p.Dest)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p.store.seal()
+	var err error
+	if p.torrent.Single {
+		err = p.placeFile()
+	} else {
+		err = p.placeTree(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.staging.parent.sync(); err != nil {
+		return p.writeError(err)
+	}
+	if err := p.staging.remove(); err != nil {
+		err = because(err, "%s is in place, but its staging %s cannot be removed", show(p.Dest), show(p.Staging))
+		return errors.Join(err, p.Release())
+	}
+	return p.Release()
+}
+
+func (p *Plan) placeFile() error {
+	s := p.staging
+	file, stat, err := s.dir.file(contentName, unix.O_RDWR|unix.O_CREAT)
+	if err != nil {
+		return p.writeError(err)
+	}
+	defer file.Close()
+	if stat.Size() != p.torrent.Size {
+		return p.incomplete(p.torrent.Name)
+	}
+	// The store must have the file open from now on: the path it knows is about to go.
+	if open, err := p.store.acquire(0, false); err == nil {
+		p.store.release(open)
+	}
+	old, err := statAt(s.parent.fd(), p.base)
+	if err != nil {
+		return p.writeError(err)
+	}
+	now, err := statAt(s.dir.fd(), contentName)
+	if err != nil {
+		return p.writeError(err)
+	}
+	entry := &p.torrent.Files[0]
+	want := p.look(entry.Meta, entry.Exec, false, old, !p.preserve)
+	if err := dress(s.dir.fd(), contentName, now, want); err != nil {
+		return because(err, "Attributes of %s cannot be set", show(p.Dest))
+	}
+	if err := file.Sync(); err != nil {
+		return p.writeError(err)
+	}
+	if err := unix.Renameat(s.dir.fd(), contentName, s.parent.fd(), p.base); err != nil {
+		return because(err, "Destination %s cannot be replaced", show(p.Dest))
+	}
+	return nil
+}
+
+func (p *Plan) incomplete(name string) error {
+	return fmt.Errorf("place %s: %s is not complete in the staging", p.Dest, show(name))
+}
+
+// statAt is lstat(2); nil when there is nothing.
+func statAt(at int, name string) (*unix.Stat_t, error) {
+	var stat unix.Stat_t
+	err := unix.Fstatat(at, name, &stat, unix.AT_SYMLINK_NOFOLLOW)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, nil
+	}
+	return &stat, err
+}
+
+// look decides the attributes of an entry. Old is what is at its place now, nil for nothing; with keepMode its mode
+// comes before the one that the torrent carries.
+func (p *Plan) look(meta Meta, exec, dir bool, old *unix.Stat_t, keepMode bool) look {
+	mode := 0o666 &^ p.umask
+	if dir || exec {
+		mode = 0o777 &^ p.umask
+	}
+	var kind uint32 = unix.S_IFREG
+	if dir {
+		kind = unix.S_IFDIR
+	}
+	replaces := old != nil && old.Mode&unix.S_IFMT == kind
+	switch {
+	case meta.HasMode && !(keepMode && replaces):
+		mode = meta.Mode
+	case replaces:
+		mode = old.Mode & 0o7777
+	}
+	if option := p.option(dir); option != nil {
+		mode = option(mode, dir)
+	}
+	want := look{mode: mode, asked: owner{p.uid, p.gid}, kept: nobody, mtime: meta.ModTime, hasTime: meta.HasTime}
+	if old != nil {
+		want.kept = owner{int(old.Uid), int(old.Gid)}
+		if p.uid != keep {
+			want.kept.uid = keep
+		}
+		if p.gid != keep {
+			want.kept.gid = keep
+		}
+	}
+	return want
+}
+
+// placer carries a staged tree through its last steps.
+type placer struct {
+	*Plan
+	ctx    context.Context
+	old    *root // the tree at Dest, nil when there is none
+	oldAt  cursor
+	staged cursor
+}
+
+func (p *Plan) placeTree(ctx context.Context) error {
+	t := &placer{Plan: p, ctx: ctx, staged: cursor{root: p.staging.content}}
+	defer t.staged.close()
+	if p.merged {
+		// An earlier attempt failed after this: begin with the artifact alone again.
+		if _, err := p.prune(""); err != nil {
+			return p.writeError(err)
+		}
+	}
+	p.merged, p.rootMode = true, nil
+	old, err := statAt(p.staging.parent.fd(), p.base)
+	if err != nil {
+		return p.writeError(err)
+	}
+	if old != nil {
+		fd, err := p.staging.parent.open(p.base, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return because(err, "Destination %s cannot be read", show(p.Dest))
+		}
+		t.old = &root{os.NewFile(uintptr(fd), p.Dest), p.Dest}
+		defer t.old.Close()
+		t.oldAt.root = t.old
+		defer t.oldAt.close()
+	}
+	if err := t.complete(); err != nil {
+		return p.writeError(err)
+	}
+	return t.switchOver()
+}
+
+// complete makes in the staging what pieces do not bring, gives everything its attributes, and brings it to disk.
+func (t *placer) complete() error {
+	for i := range t.torrent.Dirs {
+		at, name, err := t.staged.at(t.torrent.Dirs[i].Path)
+		if err == nil {
+			err = unix.Mkdirat(at, name, 0o700)
+		}
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+	}
+	for i := range t.torrent.Files {
+		if err := t.ctx.Err(); err != nil {
+			return err
+		}
+		if err := t.file(&t.torrent.Files[i]); err != nil {
+			return err
+		}
+	}
+	if t.old != nil {
+		if err := t.merge(t.old, t.staging.content); err != nil {
+			return err
+		}
+	}
+	// Children first: filling a directory changes its time, and a mode may close it.
+	for i := len(t.torrent.Dirs) - 1; i >= 0; i-- {
+		dir := &t.torrent.Dirs[i]
+		if err := t.dress(dir.Path, dir.Meta, false, true, false); err != nil {
+			return err
+		}
+	}
+	if err := t.dress("", t.torrent.Root.Meta, false, true, true); err != nil {
+		return err
+	}
+	return unix.Syncfs(t.staging.content.fd())
+}
+
+// file makes an entry that takes no bytes, or makes sure that the pieces made it, and dresses it.
+func (t *placer) file(file *File) error {
+	switch {
+	case file.Pad:
+		return nil
+	case file.Symlink != "":
+		at, name, err := t.staged.at(file.Path)
+		if err == nil {
+			err = unix.Symlinkat(file.Symlink, at, name)
+		}
+		if err != nil {
+			return &os.PathError{Op: "symlink", Path: t.staging.content.join(file.Path), Err: err}
+		}
+	case file.Length == 0:
+		made, _, err := t.staging.content.file(file.Path, unix.O_RDWR|unix.O_CREAT)
+		if err != nil {
+			return err
+		}
+		made.Close()
+	}
+	return t.dress(file.Path, file.Meta, file.Exec, false, false)
+}
+
+// dress gives a staged entry its attributes.
+func (t *placer) dress(path string, meta Meta, exec, dir, keepMode bool) error {
+	now, err := t.staged.stat(path)
+	if err != nil {
+		return err
+	}
+	if i, known := t.index()[path]; known && i >= 0 && t.torrent.Files[i].regular() && now.Size != t.torrent.Files[i].Length {
+		return t.incomplete(path)
+	}
+	var old *unix.Stat_t
+	if t.old != nil {
+		if stat, err := t.oldAt.stat(path); err == nil {
+			old = &stat
+		}
+	}
+	at, name, err := t.staged.at(path)
+	if err == nil {
+		want := t.look(meta, exec, dir, old, keepMode)
+		if mode := want.mode; path == "" && mode&0o300 != 0o300 {
+			t.rootMode, want.mode = &mode, mode|0o300 // see switchOver
+		}
+		err = dress(at, name, &now, want)
+	}
+	if err != nil {
+		return because(err, "Attributes of %s cannot be set", show(join(t.Dest, path)))
+	}
+	return nil
+}

@@ -1,0 +1,319 @@
+package artifact
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// PlaceOptions say where an artifact goes and what it looks like there, in the words of Ansible's copy. All but Dest may be "".
+type PlaceOptions struct {
+	Dest          string // the file, or its directory with "/" at the end; for a tree the directory that it becomes
+	Owner, Group  string // name or number
+	Mode          string // of files: octal, symbolic, or "preserve" for the modes that the torrent carries
+	DirectoryMode string // of directories, likewise
+}
+
+// Plan is a checked intention to put an artifact at a destination. Its methods are for one goroutine at a time.
+type Plan struct {
+	Dest    string // where the artifact goes, after symlinks at the end of the path
+	Staging string // directory beside Dest that holds it until it is whole
+
+	torrent  *Torrent
+	dir      string // directory of Dest
+	base     string // name of Dest in dir
+	exists   bool   // something is at Dest
+	readOnly error  // why dir cannot be written to, reported when it comes to writing
+	uid, gid int    // keep when not asked for
+	mode     modeOf // nil when not asked for
+	dirMode  modeOf
+	preserve bool // mode: preserve
+	umask    uint32
+	nodes    map[string]int32 // see index
+	staging  *staging         // nil until OpenStaging
+	store    *Store
+	merged   bool    // Place has begun to change the staged tree
+	rootMode *uint32 // mode of a tree's root that is set after the switch
+}
+
+// NewPlan checks all that can be checked beforehand and writes nothing. Errors name the destination and say what to do.
+func NewPlan(t *Torrent, o PlaceOptions) (*Plan, error) {
+	p := &Plan{torrent: t, umask: umask(), preserve: o.Mode == "preserve"}
+	if err := p.options(o); err != nil {
+		return nil, err
+	}
+	dest, err := resolve(t, o.Dest)
+	if err != nil {
+		return nil, err
+	}
+	p.Dest, p.dir, p.base = dest, filepath.Dir(dest), filepath.Base(dest)
+	p.Staging = filepath.Join(p.dir, stagingPrefix(p.base)+hex.EncodeToString(t.Infohash[:4]))
+	if err := p.checkDirectory(); err != nil {
+		return nil, err
+	}
+	if err := p.checkDest(); err != nil {
+		return nil, err
+	}
+	if p.readOnly != nil && !p.exists {
+		return nil, p.readOnly
+	}
+	return p, nil
+}
+
+func (p *Plan) options(o PlaceOptions) (err error) {
+	if p.uid, err = lookUpUser(o.Owner); err != nil {
+		return err
+	}
+	if p.gid, err = lookUpGroup(o.Group); err != nil {
+		return err
+	}
+	if p.mode, err = parseMode("mode", o.Mode); err != nil {
+		return err
+	}
+	if p.dirMode, err = parseMode("directory_mode", o.DirectoryMode); err != nil {
+		return err
+	}
+	return checkOwner(p.uid, p.gid)
+}
+
+// resolve finds the path that the artifact is put at, as copy does for a file: into a directory given with "/" at its end, and
+// through symlinks, so that the link stays and what it points to is replaced.
+func resolve(t *Torrent, dest string) (string, error) {
+	if dest == "" || strings.IndexByte(dest, 0) >= 0 {
+		return "", fault(nil, "Option dest is empty or not a path")
+	}
+	path, err := filepath.Abs(dest)
+	if err != nil {
+		return "", fault(err, "Destination %s is relative to a directory that is gone", show(dest))
+	}
+	if t.Single && strings.HasSuffix(dest, "/") {
+		switch stat, err := os.Stat(path); {
+		case errors.Is(err, fs.ErrNotExist):
+			return "", missingDirectory(err, path)
+		case err != nil:
+			return "", because(err, "Destination directory %s cannot be used", show(path))
+		case !stat.IsDir():
+			return "", fault(nil, `Destination %s is not a directory; leave out the "/" at its end to replace it`, show(path))
+		}
+		path = filepath.Join(path, t.Name)
+	}
+	const most = 40 // symlinks that the kernel follows
+	for range most {
+		text, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // not a symlink, or not there
+		}
+		if !filepath.IsAbs(text) {
+			// The text is relative to where the link really is.
+			dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+			if err != nil {
+				return "", because(err, "Destination %s cannot be followed", show(path))
+			}
+			text = filepath.Join(dir, text)
+		}
+		path = filepath.Clean(text)
+	}
+	return "", fault(unix.ELOOP, "Destination %s is a symbolic link that leads to itself", show(dest))
+}
+
+func missingDirectory(err error, dir string) error {
+	return fault(err, "Destination directory %s does not exist; create it first or choose another dest", show(dir))
+}
+
+// checkDirectory looks at the directory that Dest is in.
+func (p *Plan) checkDirectory() error {
+	stat, err := os.Stat(p.dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return missingDirectory(err, p.dir)
+	case err != nil:
+		return because(err, "Destination directory %s cannot be used", show(p.dir))
+	case !stat.IsDir():
+		return fault(unix.ENOTDIR, "Destination directory %s is a %s", show(p.dir), kindOf(stat.Mode()))
+	}
+	p.readOnly = writable(p.dir)
+	return nil
+}
+
+// writable says why names in a directory cannot be changed, nil when they can.
+func writable(dir string) error {
+	err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+	switch {
+	case errors.Is(err, unix.EROFS):
+		return fault(err, "Destination directory %s is read-only", show(dir))
+	case errors.Is(err, unix.EACCES):
+		return fault(err, "Destination directory %s cannot be written to by user %s; run with become, or choose another dest",
+			show(dir), userName(os.Geteuid()))
+	case err != nil:
+		return because(err, "Destination directory %s cannot be written to", show(dir))
+	}
+	return nil
+}
+
+// checkDest looks at what is at Dest now.
+func (p *Plan) checkDest() error {
+	stat, err := os.Lstat(p.Dest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return because(err, "Destination %s cannot be used", show(p.Dest))
+	}
+	p.exists = true
+	if err := p.checkMounts(); err != nil {
+		return err
+	}
+	kind := stat.Mode().Type()
+	switch {
+	case p.torrent.Single && kind.IsDir():
+		return fault(unix.EISDIR, `Destination %s is a directory; name the file (%s) or end dest with "/" to put it inside`,
+			show(p.Dest), show(filepath.Join(p.Dest, p.torrent.Name)))
+	case !kind.IsRegular() && !kind.IsDir():
+		return fault(nil, "Destination %s is a %s; only files and directories can be replaced", show(p.Dest), kindOf(kind))
+	case !p.torrent.Single && !kind.IsDir():
+		return fault(unix.ENOTDIR, "Destination %s is a file, but the artifact is a directory; remove the file or choose another dest",
+			show(p.Dest))
+	case p.torrent.Single:
+		return nil
+	}
+	if p.readOnly == nil {
+		p.readOnly = writable(p.Dest)
+	}
+	return p.checkConflicts()
+}
+
+// checkMounts refuses what cannot be renamed: a mount point at Dest or inside it.
+func (p *Plan) checkMounts() error {
+	real, err := filepath.EvalSymlinks(p.Dest)
+	if err != nil {
+		return because(err, "Destination %s cannot be used", show(p.Dest))
+	}
+	points := mountPoints()
+	if slices.Contains(points, real) {
+		return fault(unix.EBUSY, "Destination %s is a mount point and cannot be replaced as a whole; choose a path inside it", show(p.Dest))
+	}
+	for _, point := range points {
+		if !p.torrent.Single && beneath(point, real) {
+			return fault(unix.EBUSY, "Destination %s holds the mount point %s, so it cannot be replaced as a whole; unmount it first",
+				show(p.Dest), show(point))
+		}
+	}
+	return nil
+}
+
+// checkConflicts looks for directories with content where the artifact has a file or symlink. Nothing is ever lost in one.
+func (p *Plan) checkConflicts() error {
+	dest, err := openRoot(p.Dest)
+	if err != nil {
+		return because(err, "Destination %s cannot be read", show(p.Dest))
+	}
+	defer dest.Close()
+	c := cursor{root: dest}
+	defer c.close()
+	for i := range p.torrent.Files {
+		file := &p.torrent.Files[i]
+		if file.Pad {
+			continue
+		}
+		stat, err := c.stat(file.Path)
+		if err != nil {
+			if ignoreMissing(err) != nil {
+				return because(err, "Destination %s cannot be read", show(dest.join(file.Path)))
+			}
+			continue
+		}
+		if stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+			continue
+		}
+		if names, err := dest.names(file.Path); err != nil || len(names) > 0 {
+			return fault(unix.ENOTEMPTY, "Destination %s is a directory that is not empty, but a file of that name is to be placed; remove it first",
+				show(dest.join(file.Path)))
+		}
+	}
+	return nil
+}
+
+// Complete says whether the artifact is at Dest already: every directory, file and symlink, every byte. What else is in a
+// tree, and modes and owners, do not count.
+func (p *Plan) Complete(ctx context.Context) (bool, error) {
+	same, err := p.sameTree()
+	if err != nil || !same {
+		return false, err
+	}
+	store, err := OpenStore(p.torrent, p.Dest, false)
+	if err != nil {
+		return false, err
+	}
+	defer store.Close()
+	same, err = verifyAll(ctx, p.torrent, store)
+	if err != nil && ctx.Err() == nil {
+		err = because(err, "Destination %s cannot be read", show(p.Dest))
+	}
+	return same, err
+}
+
+// sameTree compares names, types, sizes and link targets.
+func (p *Plan) sameTree() (bool, error) {
+	stat, err := os.Lstat(p.Dest)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, because(err, "Destination %s cannot be used", show(p.Dest))
+	case p.torrent.Single:
+		return stat.Mode().IsRegular() && stat.Size() == p.torrent.Size, nil
+	case !stat.IsDir():
+		return false, nil
+	}
+	dest, err := openRoot(p.Dest)
+	if err != nil {
+		return false, because(err, "Destination %s cannot be read", show(p.Dest))
+	}
+	defer dest.Close()
+	c := cursor{root: dest}
+	defer c.close()
+	for i := range p.torrent.Dirs {
+		stat, err := c.stat(p.torrent.Dirs[i].Path)
+		if err != nil || stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return false, unreadable(err, dest.join(p.torrent.Dirs[i].Path))
+		}
+	}
+	for i := range p.torrent.Files {
+		same, err := sameFile(&c, &p.torrent.Files[i])
+		if err != nil || !same {
+			return false, unreadable(err, dest.join(p.torrent.Files[i].Path))
+		}
+	}
+	return true, nil
+}
+
+func sameFile(c *cursor, file *File) (bool, error) {
+	if file.Pad {
+		return true, nil
+	}
+	stat, err := c.stat(file.Path)
+	if err != nil {
+		return false, err
+	}
+	if file.Symlink == "" {
+		return stat.Mode&unix.S_IFMT == unix.S_IFREG && stat.Size == file.Length, nil
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return false, nil
+	}
+	target, err := c.readlink(file.Path)
+	return target == file.Symlink, err
+}
+
+func unreadable(err error, path string) error {
+	if err = ignoreMissing(err); err != nil {
+		return because(err, "Destination %s cannot be read", show(path))
+	}
+	return nil
+}

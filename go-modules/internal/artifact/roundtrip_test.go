@@ -1,0 +1,148 @@
+package artifact
+
+import (
+	"bytes"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/anacrolix/torrent/metainfo"
+	"pgregory.net/rapid"
+)
+
+func TestFileRoundTrip(t *testing.T) {
+	for _, length := range []int{0, 1, MinPieceLength - 1, MinPieceLength, MinPieceLength + 1, 5 * MinPieceLength} {
+		top := t.TempDir()
+		tree{"a b.bin": script(content(length))}.write(t, top)
+		src, dest := filepath.Join(top, "a b.bin"), filepath.Join(top, "dest")
+		p := deploy(t, src, PlaceOptions{Dest: dest})
+		want := listing(t, src)
+		sameTree(t, listing(t, dest), want)
+		noStaging(t, top)
+		complete, err := p.Complete(t.Context())
+		must(t, err)
+		if !complete {
+			t.Errorf("%d bytes: not complete after Place", length)
+		}
+	}
+}
+
+func TestTreeRoundTrip(t *testing.T) {
+	top := t.TempDir()
+	src := tree{
+		"bin/run":                  script("#!/bin/sh\n"),
+		"empty":                    "",
+		"none":                     dir(0o755),
+		"closed/deep/er":           dir(0o700),
+		"read only":                dir(0o555),
+		"line\nbreak":              content(40_000),
+		"h\u00fcbsch/\u4e2d\u6587": content(70_000),
+		"not utf-8 \xff\xfe":       "x",
+		strings.Repeat("n", 255):   "long",
+		"links/inside":             link("../bin/run"),
+		"links/absolute":           link("/etc/passwd"),
+		"links/outside":            link("../../../outside"),
+		"links/dangling":           link("nowhere"),
+		"links/to directory":       link("../none"),
+		"a.b":                      "before the slash",
+		"a/b":                      "after the dot",
+		"a-":                       "between",
+	}.write(t, filepath.Join(top, "src"))
+	dest := filepath.Join(top, "dest")
+	p := deploy(t, src, PlaceOptions{Dest: dest + "/"})
+	if p.Dest != dest {
+		t.Errorf("Dest is %s, want %s", p.Dest, dest)
+	}
+	sameTree(t, listing(t, dest), listing(t, src))
+	noStaging(t, top)
+	complete, err := p.Complete(t.Context())
+	must(t, err)
+	changed, _, err := p.Attributes(false)
+	must(t, err)
+	if !complete || changed {
+		t.Errorf("after Place: complete %v, attributes to change %v", complete, changed)
+	}
+}
+
+// TestRandomTrees builds, transfers and places trees of any shape and compares everything.
+func TestRandomTrees(t *testing.T) {
+	names := rapid.OneOf(
+		rapid.SampledFrom([]string{"a", "b", "a.b", "a b", "a\nb", "\xff\xfe", "\u00e9", "-", "..."}),
+		rapid.StringMatching(`[a-z]{1,8}`),
+	)
+	rapid.Check(t, func(r *rapid.T) {
+		top := t.TempDir()
+		src := tree{}
+		for range rapid.IntRange(0, 12).Draw(r, "entries") {
+			path := strings.Join(rapid.SliceOfN(names, 1, 4).Draw(r, "path"), "/")
+			if !src.room(path) {
+				continue
+			}
+			switch rapid.SampledFrom([]string{"file", "file", "exec", "dir", "link"}).Draw(r, "kind") {
+			case "file":
+				src[path] = content(rapid.SampledFrom([]int{0, 1, 100, 16384, 40_000}).Draw(r, "length"))
+			case "exec":
+				src[path] = script(content(rapid.IntRange(0, 20_000).Draw(r, "length")))
+			case "dir":
+				src[path] = dir(rapid.SampledFrom([]uint32{0o755, 0o700, 0o555, 0o1777}).Draw(r, "mode") & 0o777)
+			case "link":
+				src[path] = link(rapid.SampledFrom([]string{"a", "../a", "/etc", "../../../x", "a/./b//c"}).Draw(r, "target"))
+			}
+		}
+		src.write(t, filepath.Join(top, "src"))
+		deploy(t, filepath.Join(top, "src"), PlaceOptions{Dest: filepath.Join(top, "dest")})
+		sameTree(t, listing(t, filepath.Join(top, "dest")), listing(t, filepath.Join(top, "src")))
+		noStaging(t, top)
+	})
+}
+
+// room says whether path can be added to the tree.
+func (tr tree) room(path string) bool {
+	for other, value := range tr {
+		_, directory := value.(dir)
+		if other == path || beneath(other, path) || beneath(path, other) && !directory {
+			return false
+		}
+	}
+	return true
+}
+
+// TestForeignReader reads our metainfo with another implementation.
+func TestForeignReader(t *testing.T) {
+	src := tree{"d/f": content(100_000), "e": dir(0o700), "x": script("x"), "l": link("d/f")}.write(t, filepath.Join(t.TempDir(), "src"))
+	torrent, _ := build(t, src, BuildOptions{Announce: "http://tracker:8998/announce"})
+	other, err := metainfo.Load(bytes.NewReader(torrent.Raw))
+	must(t, err)
+	if other.HashInfoBytes() != torrent.Infohash || other.Announce != torrent.Announce {
+		t.Errorf("infohash %v, announce %q; want %x, %q", other.HashInfoBytes(), other.Announce, torrent.Infohash, torrent.Announce)
+	}
+	info, err := other.UnmarshalInfo()
+	must(t, err)
+	if info.Name != "src" || info.TotalLength() != torrent.Size || info.NumPieces() != torrent.NumPieces() || info.Private == nil || !*info.Private {
+		t.Errorf("read as %s, %d bytes, %d pieces", info.Name, info.TotalLength(), info.NumPieces())
+	}
+}
+
+// TestInfohashIsStable holds the format down: a change to it makes all torrents that exist different ones.
+func TestInfohashIsStable(t *testing.T) {
+	top := t.TempDir()
+	src := tree{"d/f": content(100_000), "d": dir(0o750), "x": script("x"), "l": link("d/f")}.write(t, filepath.Join(top, "src"))
+	must(t, os.Chtimes(src, sometime, sometime))
+	first, _ := build(t, src)
+	again, _ := build(t, src, BuildOptions{PieceLength: MinPieceLength, Announce: "http://elsewhere", Workers: 7})
+	if first.Infohash != again.Infohash {
+		t.Error("announce or workers changed the infohash")
+	}
+	const want = "467f3c94799211c278550f905949e52358f6577a"
+	if got := hex.EncodeToString(first.Infohash[:]); got != want {
+		t.Errorf("infohash is %s, want %s", got, want)
+	}
+	moved := filepath.Join(top, "elsewhere", "src")
+	must(t, os.Mkdir(filepath.Dir(moved), 0o755))
+	must(t, os.Rename(src, moved))
+	if third, _ := build(t, moved); third.Infohash != first.Infohash {
+		t.Error("the place of the source changed the infohash")
+	}
+}

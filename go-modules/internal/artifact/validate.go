@@ -1,0 +1,186 @@
+package artifact
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+const (
+	maxName = 255  // bytes of one component, the limit of every Linux filesystem
+	maxPath = 4095 // bytes of a relative path or link target, the limit of the kernel (PATH_MAX)
+
+	// The largest piece length in use elsewhere is above what Build makes.
+	maxForeignPieceLength = 64 << 20
+)
+
+// badName says what is wrong with a name as one component of a path, "" when nothing is.
+func badName(name []byte) string {
+	switch {
+	case len(name) == 0:
+		return "is empty"
+	case string(name) == "." || string(name) == "..":
+		return "would lead out of its directory"
+	case bytes.IndexByte(name, '/') >= 0:
+		return `contains "/"`
+	case bytes.IndexByte(name, 0) >= 0:
+		return "contains NUL"
+	case len(name) > maxName:
+		return fmt.Sprintf("is longer than %d bytes", maxName)
+	}
+	return ""
+}
+
+// validate checks the whole info dictionary and completes t with it.
+func (in *info) validate(t *Torrent) error {
+	if fault := badName(in.name); fault != "" {
+		return fmt.Errorf("its name %q %s", clip(in.name), fault)
+	}
+	switch {
+	case in.version > 1 && in.pieces == nil:
+		return errors.New("it is for BitTorrent v2 only (BEP 52); v1 and hybrid torrents can be used")
+	case in.hasFiles && in.hasLength:
+		return errors.New("it has both length and files")
+	case !in.hasFiles && !in.hasLength:
+		return errors.New("it has neither length nor files")
+	case !in.hasFiles && len(in.dirs) > 0:
+		return errors.New("it has directories but is a single file")
+	}
+	t.Name, t.PieceLength, t.Private, t.Single = string(in.name), in.pieceLength, in.private, in.hasLength
+	t.Files = in.files
+	if t.Single {
+		t.Files = []File{{Length: in.length, Meta: in.root, Exec: slices.Contains(in.attr, 'x')}}
+	} else {
+		t.Root = Dir{Meta: in.root}
+	}
+	if err := t.layOut(); err != nil {
+		return err
+	}
+	if err := t.checkPieces(in.pieces); err != nil {
+		return err
+	}
+	if t.Single {
+		return nil
+	}
+	return t.checkTree(in.dirs)
+}
+
+// layOut gives every file its offset in the stream.
+func (t *Torrent) layOut() error {
+	for i := range t.Files {
+		file := &t.Files[i]
+		switch {
+		case file.Length < 0:
+			return fmt.Errorf("%s has a negative length", t.label(file))
+		case file.Length > math.MaxInt64-t.Size:
+			return errors.New("its files are larger together than any disk")
+		case file.Symlink != "" && file.Length != 0:
+			return fmt.Errorf("%s is a symbolic link but has a length", t.label(file))
+		case file.Symlink != "" && file.Pad:
+			return fmt.Errorf("%s is a symbolic link and padding at once", t.label(file))
+		}
+		file.Offset = t.Size
+		t.Size += file.Length
+	}
+	return nil
+}
+
+// label names a file in messages.
+func (t *Torrent) label(file *File) string {
+	if t.Single {
+		return show(t.Name)
+	}
+	return show(file.Path)
+}
+
+func (t *Torrent) checkPieces(pieces []byte) error {
+	if t.PieceLength < MinPieceLength || t.PieceLength > maxForeignPieceLength {
+		return fmt.Errorf("its piece length %d is not between %d and %d", t.PieceLength, MinPieceLength, maxForeignPieceLength)
+	}
+	if len(pieces)%sha1.Size != 0 {
+		return fmt.Errorf("its pieces are %d bytes, not a multiple of %d", len(pieces), sha1.Size)
+	}
+	want := t.Size / t.PieceLength
+	if t.Size%t.PieceLength != 0 {
+		want++
+	}
+	if have := int64(len(pieces) / sha1.Size); have != want {
+		return fmt.Errorf("it has %d piece hashes where %d bytes in pieces of %d need %d", have, t.Size, t.PieceLength, want)
+	}
+	t.hashes = pieces
+	return nil
+}
+
+// comparePaths orders paths component by component, so that everything beneath a directory follows it directly.
+func comparePaths(a, b string) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] == b[i] {
+			continue
+		}
+		switch {
+		case a[i] == '/':
+			return -1
+		case b[i] == '/':
+			return 1
+		}
+		return int(a[i]) - int(b[i])
+	}
+	return len(a) - len(b)
+}
+
+// beneath says whether path lies below dir.
+func beneath(path, dir string) bool {
+	return len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir
+}
+
+// node is one path of the tree while it is checked.
+type node struct {
+	path string
+	dir  int // index of the explicit directory, -1 for a file or symlink
+}
+
+// checkTree refuses paths that collide and completes Dirs with the directories that files only imply.
+func (t *Torrent) checkTree(dirs []Dir) error {
+	nodes := make([]node, 0, len(t.Files)+len(dirs))
+	for i := range t.Files {
+		if !t.Files[i].Pad {
+			nodes = append(nodes, node{t.Files[i].Path, -1})
+		}
+	}
+	for i := range dirs {
+		nodes = append(nodes, node{dirs[i].Path, i})
+	}
+	slices.SortFunc(nodes, func(a, b node) int { return comparePaths(a.path, b.path) })
+	last := node{dir: 0}
+	for _, n := range nodes {
+		switch {
+		case n.path == last.path:
+			return fmt.Errorf("the path %s occurs twice", show(n.path))
+		case last.dir < 0 && beneath(n.path, last.path):
+			return fmt.Errorf("%s lies below %s, which is not a directory", show(n.path), show(last.path))
+		}
+		for i := 0; ; i++ {
+			next := strings.IndexByte(n.path[i:], '/')
+			if next < 0 {
+				break
+			}
+			i += next
+			if dir := n.path[:i]; dir != last.path && !beneath(last.path, dir) {
+				t.Dirs = append(t.Dirs, Dir{Path: dir})
+			}
+			if len(t.Dirs) > maxEntries {
+				return fmt.Errorf("it has more than %d directories", maxEntries)
+			}
+		}
+		if n.dir >= 0 {
+			t.Dirs = append(t.Dirs, dirs[n.dir])
+		}
+		last = n
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"corvus.murder/internal/ansible"
+	"corvus.murder/internal/artifact"
+	"corvus.murder/internal/daemon"
+)
+
+const stopAfterInterrupt = 30 * time.Second
+
+// delivery is one call of murder_peer with state present or started.
+type delivery struct {
+	call    ansible.Call
+	torrent *artifact.Torrent
+	cfg     peerConfig
+	inst    *daemon.Instance
+	wait    bool // for the artifact to be in place
+	began   time.Time
+}
+
+// run brings the artifact to its destination, as far as it is not there.
+func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
+	d.began = time.Now()
+	going, err := d.underWay(ctx)
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	if going {
+		return d.collect(ctx, true)
+	}
+	plan, err := artifact.NewPlan(d.torrent, d.cfg.Place)
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	complete, err := plan.Complete(ctx)
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	if complete {
+		return d.keep(plan)
+	}
+	if err := plan.Space(); err != nil {
+		return ansible.Result{}, err
+	}
+	res := ansible.Result{Changed: true, Values: d.values(plan.Dest)}
+	if d.call.Diff {
+		res.Diff = artifact.Diff{
+			Before: map[string]any{"path": plan.Dest, "infohash": "another content or nothing"},
+			After:  map[string]any{"path": plan.Dest, "infohash": d.cfg.Infohash},
+		}
+	}
+	if d.call.Check {
+		return res, nil
+	}
+	if err := d.inst.Start(ctx, d.cfg, d.cfg.LogFile); err != nil {
+		return ansible.Result{}, err
+	}
+	collected, err := d.collect(ctx, false)
+	collected.Diff = res.Diff
+	return collected, err
+}
+
+// underWay tells whether an earlier call has begun this very delivery and nobody has collected its
+// result. A daemon that only goes on seeding what it delivered is in nobody's way and is ended.
+func (d *delivery) underWay(ctx context.Context) (bool, error) {
+	pid, running, err := d.inst.Running()
+	if err != nil {
+		return false, err
+	}
+	if !running {
+		return d.uncollected(ctx)
+	}
+	var status peerStatus
+	if err := d.inst.Status(ctx, &status); errors.Is(err, daemon.ErrNotRunning) {
+		return false, nil // it has just ended by itself
+	} else if err != nil {
+		return false, err
+	}
+	if status.Collected || status.Infohash != d.cfg.Infohash && status.State == seeding {
+		if status.Infohash == d.cfg.Infohash || d.call.Check {
+			return false, nil
+		}
+		_, err := d.inst.Stop(ctx)
+		return false, err
+	}
+	var other peerConfig
+	if err := d.inst.Config(ctx, &other); err != nil {
+		return false, err
+	}
+	if other.Infohash != d.cfg.Infohash {
+		return false, fmt.Errorf("Another deploy (pid %d, infohash %s) is writing to %s; wait for it or stop it (state: stopped)",
+			pid, other.Infohash, d.cfg.Place.Dest)
+	}
+	want := d.cfg
+	want.Raw, other.Raw = nil, nil
+	diff, err := differences(want, other)
+	if err == nil && len(diff) > 0 {
+		err = alreadyRunning("A download to "+d.cfg.Place.Dest, pid, diff)
+	}
+	return err == nil, err
+}
+
+// uncollected tells whether a daemon that has ended left the result of this very delivery.
+func (d *delivery) uncollected(ctx context.Context) (bool, error) {
+	var r peerResult
+	err := d.inst.Wait(ctx, &r)
+	switch {
+	case errors.Is(err, daemon.ErrNotRunning):
+		return false, nil
+	case err == nil && r.Infohash == d.cfg.Infohash:
+		return true, nil
+	case d.call.Check:
+		return false, nil
+	}
+	// A failure or another delivery that nobody asked about: over and done.
+	return false, d.inst.Remove()
+}
+
+// keep is the outcome when the artifact is in place already: only its attributes may change.
+func (d *delivery) keep(plan *artifact.Plan) (ansible.Result, error) {
+	changed, diff, err := plan.Attributes(!d.call.Check)
+	res := ansible.Result{Changed: changed, Values: d.values(plan.Dest)}
+	if err != nil {
+		return res, err
+	}
+	if d.call.Diff && changed {
+		res.Diff = diff
+	}
+	res.Values["bytes_reused"] = d.torrent.Size
+	return res, addAttributes(res.Values, plan.Dest)
+}
+
+// collect waits for the daemon's result, or with state started only tells that it is under way.
+func (d *delivery) collect(ctx context.Context, joined bool) (ansible.Result, error) {
+	values := d.values(d.cfg.Place.Dest)
+	res := ansible.Result{Changed: true, Values: values}
+	pid, running, err := d.inst.Running()
+	if err != nil {
+		return res, err
+	}
+	if !d.wait {
+		res.Changed = !joined
+		if running {
+			err = addProcess(ctx, d.inst, values)
+		}
+		return res, err
+	}
+	bound := time.Duration(d.cfg.Timeout)*time.Second + time.Minute // the daemon ends it before
+	wctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("the daemon did not end the download in time"))
+	defer cancel()
+	var r peerResult
+	err = d.inst.Wait(wctx, &r)
+	if ctx.Err() != nil { // the controller is gone: nobody will use what comes
+		sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopAfterInterrupt)
+		defer cancel()
+		_, stopErr := d.inst.Stop(sctx)
+		return res, errors.Join(err, stopErr)
+	}
+	if _, alive, rerr := d.inst.Running(); rerr == nil && !alive {
+		err = errors.Join(err, d.inst.Remove())
+	}
+	if err != nil {
+		res.Changed = false
+		return res, err
+	}
+	r.fill(values)
+	values["pid"] = pid
+	return res, addAttributes(values, r.Dest)
+}
+
+// values are the return values that are there whatever happens.
+func (d *delivery) values(dest string) map[string]any {
+	state := "present"
+	if !d.wait {
+		state = "started"
+	}
+	return map[string]any{
+		"state": state, "dest": dest, "size": d.torrent.Size, "infohash": d.cfg.Infohash,
+		"checksum": d.torrent.Checksum(), "elapsed": round(time.Since(d.began)),
+		"bytes_from_seed": int64(0), "bytes_from_peers": int64(0), "bytes_reused": int64(0), "pid": 0, "port": 0,
+	}
+}
+
+// addAttributes adds what Ansible's own file modules tell of a file.
+func addAttributes(values map[string]any, dest string) error {
+	a, err := artifact.Describe(dest)
+	if err != nil {
+		return err
+	}
+	values["owner"], values["group"], values["mode"] = a.Owner, a.Group, a.Mode
+	values["uid"], values["gid"] = a.UID, a.GID
+	return nil
+}
+
+// round makes seconds with two decimals.
+func round(d time.Duration) float64 { return math.Round(d.Seconds()*100) / 100 }

@@ -1,0 +1,94 @@
+package module
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"corvus.murder/internal/ansible"
+	"corvus.murder/internal/daemon"
+)
+
+// common are the options that every module has.
+type common struct {
+	state    string
+	stateDir string
+	logFile  string
+	token    string
+}
+
+func (o *common) declare(s *ansible.Spec, states ...string) {
+	s.Choice(&o.state, "state", states[0], "what shall be", states...)
+	s.Path(&o.stateDir, "state_dir", "", "where daemons keep their state; /var/lib/murder for root, else ~/.local/state/murder")
+	s.Path(&o.logFile, "log_file", "", "where the daemon logs; by default in its state, which goes when it ends")
+	s.String(&o.token, "token", "", "secret of the fleet, which the tracker demands").Secret()
+}
+
+// dir is where the daemons of this user keep their state.
+func (o *common) dir() (string, error) {
+	if o.stateDir != "" {
+		return filepath.Abs(o.stateDir)
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/murder", nil
+	}
+	if base := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(base) {
+		return filepath.Join(base, "murder"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("no state_dir is given and the user has no home directory (%w); set state_dir", err)
+	}
+	return filepath.Join(home, ".local", "state", "murder"), nil
+}
+
+// differences names the options in which two configurations of a daemon differ, with both values.
+// Configurations are compared as the JSON that they are passed as, secrets by their digests.
+func differences[T any](want, running T) ([]string, error) {
+	want, err := daemon.Redact(want)
+	if err != nil {
+		return nil, err
+	}
+	w, err := fields(want)
+	if err != nil {
+		return nil, err
+	}
+	r, err := fields(running)
+	if err != nil {
+		return nil, err
+	}
+	var diff []string
+	for name, value := range w {
+		switch {
+		case bytes.Equal(value, r[name]):
+		case name == "token":
+			diff = append(diff, "token is another one")
+		default:
+			diff = append(diff, fmt.Sprintf("%s is %s there and %s here", name, r[name], value))
+		}
+	}
+	slices.Sort(diff)
+	return diff, nil
+}
+
+func fields(v any) (map[string]json.RawMessage, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode configuration: %w", err)
+	}
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("decode configuration: %w", err)
+	}
+	return m, nil
+}
+
+// alreadyRunning is the error for a daemon that runs with other options than are wanted now.
+func alreadyRunning(what string, pid int, diff []string) error {
+	return fmt.Errorf("%s runs already (pid %d) with other options: %s; stop it first (state: stopped)",
+		what, pid, strings.Join(diff, ", "))
+}

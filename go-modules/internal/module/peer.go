@@ -1,0 +1,179 @@
+package module
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"corvus.murder/internal/announce"
+	"corvus.murder/internal/ansible"
+	"corvus.murder/internal/artifact"
+	"corvus.murder/internal/daemon"
+)
+
+// peerOptions are the options of murder_peer.
+type peerOptions struct {
+	common
+	reach
+	place          artifact.PlaceOptions
+	torrent        string
+	torrentContent string
+	seedTime       int
+	timeout        int
+	stallTimeout   int
+	downloadLimit  int64
+	uploadLimit    int64
+	tracker        string
+}
+
+// peerConfig is what the downloading daemon is started with.
+type peerConfig struct {
+	Infohash      string                `json:"infohash"`
+	Place         artifact.PlaceOptions `json:"place"`
+	Tracker       string                `json:"tracker"`
+	Token         daemon.Secret         `json:"token"`
+	IP            string                `json:"ip"`
+	PortRange     string                `json:"port_range"`
+	SeedTime      int                   `json:"seed_time"`
+	Timeout       int                   `json:"timeout"`
+	StallTimeout  int                   `json:"stall_timeout"`
+	DownloadLimit int64                 `json:"download_limit"`
+	UploadLimit   int64                 `json:"upload_limit"`
+	LogFile       string                `json:"log_file"`
+	// Raw is left out of the comparison: the infohash stands for it.
+	Raw []byte `json:"raw,omitempty"`
+}
+
+func peerModule() ansible.Module {
+	var o peerOptions
+	s := ansible.NewSpec("murder_peer", "download a torrent's artifact, put it in place, and seed it to the other peers")
+	o.common.declare(s, "present", "started", "stopped", "absent")
+	s.Path(&o.torrent, "torrent", "", "path of the .torrent on this host")
+	s.String(&o.torrentContent, "torrent_content", "", "the .torrent itself in base64")
+	s.Path(&o.place.Dest, "dest", "", "where the artifact shall be").Required()
+	o.reach.declare(s)
+	s.Int(&o.seedTime, "seed_time", 30, "seconds to go on seeding once the artifact is in place").Range(0, 1<<31)
+	s.Int(&o.timeout, "timeout", 3600, "seconds that the download may take").Range(1, 1<<31)
+	s.Int(&o.stallTimeout, "stall_timeout", 120, "seconds without new data after which the download fails").Range(1, 1<<31)
+	s.Size(&o.downloadLimit, "download_limit", 0, "bytes a second; 0 means no limit")
+	s.Size(&o.uploadLimit, "upload_limit", 0, "bytes a second; 0 means no limit")
+	s.String(&o.place.Owner, "owner", "", "user that shall own the artifact")
+	s.String(&o.place.Group, "group", "", "group that shall own the artifact")
+	s.Mode(&o.place.Mode, "mode", "permissions of files; by default those of the source")
+	s.Mode(&o.place.DirectoryMode, "directory_mode", "permissions of directories; by default those of the source")
+	s.String(&o.tracker, "tracker", "", "tracker to use instead of the torrent's own")
+	s.MutuallyExclusive("torrent", "torrent_content")
+	for _, state := range []string{"present", "started"} {
+		s.RequiredOneOfIf("state", state, "torrent", "torrent_content")
+	}
+	return ansible.Module{Spec: s, Run: func(ctx context.Context, call ansible.Call) (ansible.Result, error) {
+		return o.run(ctx, call)
+	}}
+}
+
+func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Result, error) {
+	if err := o.reach.check(); err != nil {
+		return ansible.Result{}, err
+	}
+	dir, err := o.dir()
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	inst, err := peerInstance(dir, o.place.Dest)
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	switch o.state {
+	case "stopped":
+		return stop(ctx, call, inst, map[string]any{"dest": o.place.Dest})
+	case "absent":
+		return o.forget(ctx, call, inst)
+	}
+	t, err := o.load()
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	cfg, err := o.config(t)
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	d := &delivery{call: call, torrent: t, cfg: cfg, inst: inst, wait: o.state == "present"}
+	return d.run(ctx)
+}
+
+// peerInstance is the daemon that delivers to dest, whatever torrent.
+func peerInstance(stateDir, dest string) (*daemon.Instance, error) {
+	abs, err := filepath.Abs(dest)
+	if err != nil {
+		return nil, fmt.Errorf("Option dest: %w", err)
+	}
+	return daemon.Open(stateDir, "peer", abs), nil
+}
+
+// load reads and validates the torrent.
+func (o *peerOptions) load() (*artifact.Torrent, error) {
+	if o.torrent != "" {
+		return artifact.Load(o.torrent)
+	}
+	content := strings.Join(strings.Fields(o.torrentContent), "")
+	raw, err := base64.StdEncoding.DecodeString(content)
+	if err != nil {
+		return nil, fmt.Errorf("Option torrent_content is not base64 (%w); give what murder_seed returns as torrent_content", err)
+	}
+	t, err := artifact.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("Option torrent_content: %w", err)
+	}
+	return t, nil
+}
+
+func (o *peerOptions) config(t *artifact.Torrent) (peerConfig, error) {
+	tracker := o.tracker
+	if tracker == "" {
+		tracker = t.Announce
+	}
+	if tracker == "" {
+		return peerConfig{}, fmt.Errorf("Torrent of %s names no tracker; set the option tracker", t.Name)
+	}
+	if _, err := announce.New(tracker, o.token, netip.Addr{}); err != nil {
+		return peerConfig{}, err
+	}
+	place := o.place
+	if !filepath.IsAbs(place.Dest) {
+		wd, err := os.Getwd()
+		if err != nil {
+			return peerConfig{}, fmt.Errorf("Option dest is relative and there is no current directory: %w", err)
+		}
+		place.Dest = wd + "/" + place.Dest // not Join: a slash at the end has a meaning
+	}
+	return peerConfig{
+		Infohash: hex.EncodeToString(t.Infohash[:]), Place: place, Tracker: tracker, Token: daemon.Secret(o.token),
+		IP: o.ip, PortRange: o.portRange, SeedTime: o.seedTime, Timeout: o.timeout, StallTimeout: o.stallTimeout,
+		DownloadLimit: o.downloadLimit, UploadLimit: o.uploadLimit, LogFile: o.logFile, Raw: t.Raw,
+	}, nil
+}
+
+// forget is state: absent. It ends the daemon and removes what is known and half done, and never
+// touches the artifact.
+func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemon.Instance) (ansible.Result, error) {
+	res, err := stop(ctx, call, inst, map[string]any{"dest": o.place.Dest})
+	if err != nil {
+		return res, err
+	}
+	res.Values["state"] = "absent"
+	unfinished, err := artifact.Forget(o.place.Dest, call.Check)
+	if err != nil {
+		return res, err
+	}
+	_, err = os.Stat(inst.Dir())
+	res.Changed = res.Changed || unfinished > 0 || err == nil
+	if call.Check {
+		return res, nil
+	}
+	return res, inst.Remove()
+}

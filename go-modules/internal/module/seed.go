@@ -1,0 +1,264 @@
+package module
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"corvus.murder/internal/announce"
+	"corvus.murder/internal/ansible"
+	"corvus.murder/internal/artifact"
+	"corvus.murder/internal/daemon"
+)
+
+// seedOptions are the options of murder_seed.
+type seedOptions struct {
+	common
+	reach
+	src         string
+	tracker     string
+	torrent     string
+	pieceSize   int64
+	exclude     []string
+	uploadLimit int64
+	idleTimeout int
+}
+
+// seedConfig is what the seeding daemon is started with.
+type seedConfig struct {
+	Infohash    string        `json:"infohash"`
+	Torrent     string        `json:"torrent"` // path of the .torrent
+	Tracker     string        `json:"tracker"`
+	Token       daemon.Secret `json:"token"`
+	IP          string        `json:"ip"`
+	PortRange   string        `json:"port_range"`
+	UploadLimit int64         `json:"upload_limit"`
+	IdleTimeout int           `json:"idle_timeout"`
+	LogFile     string        `json:"log_file"`
+	// What follows is left out of the comparison: the infohash stands for it.
+	Raw    []byte           `json:"raw,omitempty"`
+	Source *artifact.Source `json:"source,omitempty"`
+}
+
+func seedModule() ansible.Module {
+	var o seedOptions
+	s := ansible.NewSpec("murder_seed", "make a torrent of a file or directory and seed it from this host")
+	o.common.declare(s, "started", "stopped", "present", "absent")
+	s.Path(&o.src, "src", "", "file or directory to seed")
+	s.String(&o.tracker, "tracker", "", "tracker as HOST:PORT or announce URL")
+	s.Path(&o.torrent, "torrent", "", "path of the .torrent; by default src with .torrent behind it")
+	o.reach.declare(s)
+	s.Size(&o.pieceSize, "piece_size", 0, "bytes of a piece, a power of two; 0 chooses by the size of src")
+	s.List(&o.exclude, "exclude", nil, "patterns of names to leave out of a directory")
+	s.Size(&o.uploadLimit, "upload_limit", 0, "bytes a second; 0 means no limit")
+	s.Int(&o.idleTimeout, "idle_timeout", 3600, "seconds without a connected peer after which it ends by itself; 0 means never").Range(0, 1<<31)
+	s.RequiredIf("state", "started", "src", "tracker")
+	s.RequiredIf("state", "present", "src")
+	s.RequiredOneOf("src", "torrent")
+	return ansible.Module{Spec: s, Run: func(ctx context.Context, call ansible.Call) (ansible.Result, error) {
+		return o.run(ctx, call)
+	}}
+}
+
+func (o *seedOptions) run(ctx context.Context, call ansible.Call) (ansible.Result, error) {
+	if err := o.check(); err != nil {
+		return ansible.Result{}, err
+	}
+	dir, err := o.dir()
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	inst := daemon.Open(dir, "seed", o.torrent)
+	switch o.state {
+	case "stopped":
+		return stop(ctx, call, inst, map[string]any{"torrent": o.torrent})
+	case "absent":
+		return o.remove(ctx, call, inst)
+	}
+	t, source, err := artifact.Build(ctx, o.src, artifact.BuildOptions{
+		PieceLength: o.pieceSize, Exclude: o.exclude, Announce: o.tracker, Workers: runtime.GOMAXPROCS(0),
+	})
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	values := torrentValues(t)
+	values["torrent"], values["state"], values["pid"], values["port"] = o.torrent, o.state, 0, 0
+	if o.state == "present" {
+		changed, err := o.write(t, call.Check)
+		return ansible.Result{Changed: changed, Values: values}, err
+	}
+	return o.start(ctx, call, inst, o.config(t, source), t, values)
+}
+
+// check refuses bad options before anything is read, and completes the others.
+func (o *seedOptions) check() error {
+	if err := o.reach.check(); err != nil {
+		return err
+	}
+	if o.src != "" {
+		o.src = filepath.Clean(o.src)
+	}
+	if o.torrent == "" {
+		o.torrent = o.src + ".torrent"
+	}
+	var err error
+	if o.torrent, err = filepath.Abs(o.torrent); err != nil {
+		return fmt.Errorf("Option torrent: %w", err)
+	}
+	if o.src != "" {
+		if o.src, err = filepath.Abs(o.src); err != nil {
+			return fmt.Errorf("Option src: %w", err)
+		}
+		if strings.HasPrefix(o.torrent, strings.TrimSuffix(o.src, "/")+"/") {
+			return fmt.Errorf("Option torrent is %s, inside the directory that it describes; put it beside %s", o.torrent, o.src)
+		}
+	}
+	if o.tracker != "" {
+		client, err := announce.New(o.tracker, o.token, netip.Addr{})
+		if err != nil {
+			return err
+		}
+		o.tracker = client.AnnounceURL()
+	}
+	return nil
+}
+
+func (o *seedOptions) config(t *artifact.Torrent, source *artifact.Source) seedConfig {
+	return seedConfig{
+		Infohash: hex.EncodeToString(t.Infohash[:]), Torrent: o.torrent, Tracker: o.tracker, Token: daemon.Secret(o.token),
+		IP: o.ip, PortRange: o.portRange, UploadLimit: o.uploadLimit, IdleTimeout: o.idleTimeout,
+		LogFile: o.logFile, Raw: t.Raw, Source: source,
+	}
+}
+
+// write puts the .torrent in place if it is not there already; in check mode it only tells.
+func (o *seedOptions) write(t *artifact.Torrent, check bool) (changed bool, err error) {
+	if !check {
+		return t.WriteFile(o.torrent)
+	}
+	old, err := os.ReadFile(o.torrent)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, fmt.Errorf("read torrent: %w", err)
+	}
+	return err != nil || !bytes.Equal(old, t.Raw), nil
+}
+
+// start makes sure that the wanted daemon runs. One that seeds an earlier content of src is replaced;
+// one with other options is somebody's decision and an error.
+func (o *seedOptions) start(ctx context.Context, call ansible.Call, inst *daemon.Instance, cfg seedConfig,
+	t *artifact.Torrent, values map[string]any,
+) (ansible.Result, error) {
+	pid, running, err := inst.Running()
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	stale := false
+	if running {
+		if stale, err = cfg.outdates(ctx, inst, pid); err != nil {
+			return ansible.Result{Values: values}, err
+		}
+	}
+	wrote, err := o.write(t, call.Check)
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	res := ansible.Result{Changed: wrote || !running || stale, Values: values}
+	if call.Check {
+		return res, nil
+	}
+	if stale {
+		if _, err := inst.Stop(ctx); err != nil {
+			return res, err
+		}
+	}
+	if !running || stale {
+		if err := inst.Start(ctx, cfg, cfg.LogFile); err != nil {
+			return ansible.Result{Changed: wrote || stale}, err
+		}
+	}
+	return res, addProcess(ctx, inst, values)
+}
+
+// outdates tells whether the running daemon seeds an earlier content.
+func (c seedConfig) outdates(ctx context.Context, inst *daemon.Instance, pid int) (bool, error) {
+	var running seedConfig
+	if err := inst.Config(ctx, &running); err != nil {
+		return false, err
+	}
+	stale := running.Infohash != c.Infohash
+	running.Infohash = c.Infohash
+	running.Raw, running.Source, c.Raw, c.Source = nil, nil, nil, nil
+	diff, err := differences(c, running)
+	if err == nil && len(diff) > 0 {
+		err = alreadyRunning("A seeder of "+c.Torrent, pid, diff)
+	}
+	return stale, err
+}
+
+// remove is state: absent. It ends the daemon and removes the .torrent, never the source.
+func (o *seedOptions) remove(ctx context.Context, call ansible.Call, inst *daemon.Instance) (ansible.Result, error) {
+	if _, err := os.Lstat(o.torrent); err == nil {
+		// A wrong path here would remove somebody's file, so it must be what it is taken for.
+		if _, err := artifact.Load(o.torrent); err != nil {
+			return ansible.Result{}, fmt.Errorf("not removed: %w", err)
+		}
+	}
+	res, err := stop(ctx, call, inst, map[string]any{"torrent": o.torrent})
+	if err != nil {
+		return res, err
+	}
+	res.Values["state"] = "absent"
+	if call.Check {
+		_, err = os.Lstat(o.torrent)
+		res.Changed = res.Changed || err == nil
+		return res, nil
+	}
+	err = os.Remove(o.torrent)
+	if errors.Is(err, os.ErrNotExist) {
+		return res, nil
+	}
+	res.Changed = true
+	return res, err
+}
+
+// addProcess completes return values with what only the running daemon knows.
+func addProcess(ctx context.Context, inst *daemon.Instance, values map[string]any) error {
+	pid, _, err := inst.Running()
+	if err != nil {
+		return err
+	}
+	var status struct {
+		Port int `json:"port"`
+	}
+	if err := inst.Status(ctx, &status); err != nil {
+		return err
+	}
+	values["pid"], values["port"] = pid, status.Port
+	return nil
+}
+
+// torrentValues are the return values that describe a torrent.
+func torrentValues(t *artifact.Torrent) map[string]any {
+	files := 0
+	for _, f := range t.Files {
+		if !f.Pad {
+			files++
+		}
+	}
+	return map[string]any{
+		"torrent_content": base64.StdEncoding.EncodeToString(t.Raw),
+		"infohash":        hex.EncodeToString(t.Infohash[:]),
+		"size":            t.Size,
+		"piece_size":      t.PieceLength,
+		"pieces":          t.NumPieces(),
+		"files":           files,
+	}
+}

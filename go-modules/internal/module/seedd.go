@@ -1,0 +1,157 @@
+package module
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"corvus.murder/internal/announce"
+	"corvus.murder/internal/artifact"
+	"corvus.murder/internal/daemon"
+	"corvus.murder/internal/swarm"
+)
+
+const withdrawBound = 5 * time.Second
+
+// runSeed is the daemon of murder_seed.
+func runSeed(ctx context.Context, p *daemon.Process) error {
+	var cfg seedConfig
+	if err := p.Config(&cfg); err != nil {
+		return err
+	}
+	t, err := artifact.Parse(cfg.Raw)
+	if err != nil {
+		return err
+	}
+	if err := cfg.Source.Bind(t); err != nil {
+		return err
+	}
+	store, err := cfg.Source.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
+	where := reach{ip: cfg.IP, portRange: cfg.PortRange}
+	client, err := announce.New(cfg.Tracker, string(cfg.Token), where.local())
+	if err != nil {
+		return err
+	}
+	if err := register(ctx, client, t); err != nil {
+		return err
+	}
+	ln, err := where.listen(ctx)
+	if err != nil {
+		return err
+	}
+	source := &watchedSource{store: store, source: cfg.Source, changed: make(chan error, 1)}
+	s, err := swarm.New(swarm.Config{
+		Torrent: t, Store: source, Have: all(t.NumPieces()), Announcer: client, Listener: ln,
+		Local: where.local(), IP: cfg.IP, Seeder: true, UploadLimit: cfg.UploadLimit, Log: p.Log,
+	})
+	if err != nil {
+		return err
+	}
+	p.SetStatus(func() any {
+		return seedStatus{State: "seeding", Infohash: cfg.Infohash, Port: port(ln), Stats: s.Stats()}
+	})
+	p.ExpireAfter(time.Duration(cfg.IdleTimeout) * time.Second)
+	return serve(ctx, p, s, client, t, source)
+}
+
+// seedStatus is what the daemon tells on its status socket.
+type seedStatus struct {
+	State    string      `json:"state"`
+	Infohash string      `json:"infohash"`
+	Port     int         `json:"port"`
+	Stats    swarm.Stats `json:"stats"`
+}
+
+// register makes the torrent known to our tracker; a foreign tracker needs no registration.
+func register(ctx context.Context, client *announce.Client, t *artifact.Torrent) error {
+	err := client.Register(ctx, announce.Torrent{
+		Infohash: t.Infohash, Name: t.Name, Size: t.Size, PieceLength: t.PieceLength, Pieces: int64(t.NumPieces()),
+	})
+	if errors.Is(err, announce.ErrNoRegistration) {
+		return nil
+	}
+	return err
+}
+
+// serve runs the swarm until it is stopped, is not needed any more, or the source changes.
+func serve(ctx context.Context, p *daemon.Process, s *swarm.Swarm, client *announce.Client, t *artifact.Torrent,
+	source *watchedSource,
+) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	announced := s.Announced()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-announced:
+			announced = nil
+			p.Ready()
+		case err := <-source.changed:
+			withdraw(p, client, t, err)
+			cancel()
+			return errors.Join(err, <-ended)
+		case <-tick.C:
+			if len(s.Stats().Peers) > 0 {
+				p.Active()
+			}
+		}
+	}
+}
+
+// withdraw makes the tracker tell every peer why the torrent cannot be finished.
+func withdraw(p *daemon.Process, client *announce.Client, t *artifact.Torrent, why error) {
+	p.Log.Error("the torrent is withdrawn", "infohash", hex.EncodeToString(t.Infohash[:]), "err", why)
+	ctx, cancel := context.WithTimeout(context.Background(), withdrawBound)
+	defer cancel()
+	if err := client.Withdraw(ctx, t.Infohash, why.Error()); err != nil {
+		p.Log.Warn("the tracker did not hear that the torrent is withdrawn", "err", err)
+	}
+}
+
+// watchedSource is the seeder's store: it reads the source, and notices when that is no longer what
+// was hashed.
+type watchedSource struct {
+	store   *artifact.Store
+	source  *artifact.Source
+	changed chan error
+}
+
+// ReadAt is io.ReaderAt's. What was read counts only if the source is unchanged afterwards.
+func (w *watchedSource) ReadAt(b []byte, off int64) (int, error) {
+	n, err := w.store.ReadAt(b, off)
+	if changed := w.source.UnchangedRange(off, int64(len(b))); changed != nil {
+		err = changed
+	}
+	if err != nil {
+		select {
+		case w.changed <- err:
+		default: // the first reason is enough
+		}
+	}
+	return n, err
+}
+
+// WriteAt refuses: a seeder has everything.
+func (w *watchedSource) WriteAt([]byte, int64) (int, error) {
+	return 0, fmt.Errorf("write to the source: %w", errors.ErrUnsupported)
+}
+
+// all returns a have list of n pieces.
+func all(n int) []bool {
+	have := make([]bool, n)
+	for i := range have {
+		have[i] = true
+	}
+	return have
+}

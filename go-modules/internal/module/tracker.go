@@ -1,0 +1,158 @@
+package module
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"corvus.murder/internal/ansible"
+	"corvus.murder/internal/daemon"
+)
+
+// trackerOptions are the options of murder_tracker.
+type trackerOptions struct {
+	common
+	listen      string
+	port        int
+	address     string
+	allow       []string
+	idleTimeout int
+	expect      int
+}
+
+// trackerConfig is what the tracker's daemon is started with; it is compared to tell whether a
+// running one is the wanted one.
+type trackerConfig struct {
+	Listen      string         `json:"listen"`
+	Port        int            `json:"port"`
+	Address     string         `json:"address"`
+	Allow       []netip.Prefix `json:"allow"`
+	Token       daemon.Secret  `json:"token"`
+	IdleTimeout int            `json:"idle_timeout"`
+	StateDir    string         `json:"state_dir"`
+	LogFile     string         `json:"log_file"`
+	// Expect is left out of the comparison: it says how large a deploy will be, not what is served.
+	Expect int `json:"expect,omitempty"`
+}
+
+func trackerModule() ansible.Module {
+	var o trackerOptions
+	s := ansible.NewSpec("murder_tracker", "run the BitTorrent tracker of a deploy on this host")
+	o.common.declare(s, "started", "stopped")
+	s.String(&o.listen, "listen", "0.0.0.0", "address to listen on")
+	s.Int(&o.port, "port", 8998, "tcp port to listen on").Range(1, 65535)
+	s.String(&o.address, "address", "", "address that peers use; by default listen, or this host's first address")
+	s.List(&o.allow, "allow", nil, "networks that may ask, as CIDR; by default all")
+	s.Int(&o.idleTimeout, "idle_timeout", 3600, "seconds without an announce after which it ends by itself; 0 means never").Range(0, 1<<31)
+	s.Int(&o.expect, "expect", 0, "how many peers will come; 0 means unknown").Range(0, 1<<20)
+	return ansible.Module{Spec: s, Run: func(ctx context.Context, call ansible.Call) (ansible.Result, error) {
+		return o.run(ctx, call)
+	}}
+}
+
+func (o *trackerOptions) run(ctx context.Context, call ansible.Call) (ansible.Result, error) {
+	cfg, err := o.config()
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	inst := daemon.Open(cfg.StateDir, "tracker", strconv.Itoa(o.port))
+	if o.state == "stopped" {
+		return stop(ctx, call, inst, map[string]any{"port": o.port})
+	}
+	pid, running, err := inst.Running()
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	res := ansible.Result{Changed: !running, Values: cfg.values(pid)}
+	switch {
+	case running:
+		err = cfg.same(ctx, inst, pid)
+	case !call.Check:
+		if err = inst.Start(ctx, cfg, cfg.LogFile); err == nil {
+			pid, _, err = inst.Running()
+			res.Values["pid"] = pid
+		}
+	}
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	return res, nil
+}
+
+// config makes the daemon's configuration from the options.
+func (o *trackerOptions) config() (trackerConfig, error) {
+	dir, err := o.dir()
+	if err != nil {
+		return trackerConfig{}, err
+	}
+	cfg := trackerConfig{
+		Listen: o.listen, Port: o.port, Address: o.address, Token: daemon.Secret(o.token),
+		IdleTimeout: o.idleTimeout, StateDir: dir, LogFile: o.logFile, Expect: o.expect,
+	}
+	if _, err := netip.ParseAddr(o.listen); err != nil {
+		return cfg, fmt.Errorf("Option listen is %q, which is not an IP address; write one of this host's, or 0.0.0.0", o.listen)
+	}
+	for _, network := range o.allow {
+		prefix, err := netip.ParsePrefix(network)
+		if addr, aerr := netip.ParseAddr(network); aerr == nil {
+			prefix, err = addr.Prefix(addr.BitLen())
+		}
+		if err != nil {
+			return cfg, fmt.Errorf("Option allow has %q, which is not a network; write it as 192.0.2.0/24", network)
+		}
+		cfg.Allow = append(cfg.Allow, prefix)
+	}
+	if strings.ContainsAny(o.address, "/ ?#@") {
+		return cfg, fmt.Errorf("Option address is %q; write a host name or an IP address without a port", o.address)
+	}
+	if cfg.Address == "" {
+		if cfg.Address = o.listen; netip.MustParseAddr(o.listen).IsUnspecified() {
+			cfg.Address = hostAddress()
+		}
+	}
+	return cfg, nil
+}
+
+// same returns an error if the running tracker has other options.
+func (c trackerConfig) same(ctx context.Context, inst *daemon.Instance, pid int) error {
+	var running trackerConfig
+	if err := inst.Config(ctx, &running); err != nil {
+		return err
+	}
+	running.Expect, c.Expect = 0, 0
+	diff, err := differences(c, running)
+	if err == nil && len(diff) > 0 {
+		err = alreadyRunning(fmt.Sprintf("A tracker on port %d", c.Port), pid, diff)
+	}
+	return err
+}
+
+// values are the module's return values.
+func (c trackerConfig) values(pid int) map[string]any {
+	base := "http://" + net.JoinHostPort(c.Address, strconv.Itoa(c.Port))
+	return map[string]any{
+		"state":        "started",
+		"announce_url": base + "/announce",
+		"status_url":   base + "/status.json",
+		"port":         c.Port,
+		"pid":          pid,
+	}
+}
+
+// stop is state: stopped of every module: it ends exactly that daemon, and is quiet if none runs.
+func stop(ctx context.Context, call ansible.Call, inst *daemon.Instance, values map[string]any) (ansible.Result, error) {
+	values["state"] = "stopped"
+	pid, running, err := inst.Running()
+	if err != nil {
+		return ansible.Result{}, err
+	}
+	values["pid"] = pid
+	if call.Check {
+		return ansible.Result{Changed: running, Values: values}, nil
+	}
+	stopped, err := inst.Stop(ctx)
+	return ansible.Result{Changed: stopped, Values: values}, err
+}
