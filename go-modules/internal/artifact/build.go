@@ -40,14 +40,19 @@ func Build(ctx context.Context, src string, o BuildOptions) (*Torrent, *Source, 
 	if o.PieceLength == 0 {
 		o.PieceLength = pieceLength(reader.size())
 	}
-	pieces, err := hashPieces(ctx, reader, reader.size(), o.PieceLength, o.Workers)
+	whole := sha1.New()
+	var stream io.Reader = reader
+	if reader.root == nil {
+		stream = io.TeeReader(reader, whole)
+	}
+	pieces, err := hashPieces(ctx, stream, reader.size(), o.PieceLength, o.Workers)
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := reader.unchanged(ctx, o.Exclude); err != nil {
 		return nil, nil, err
 	}
-	raw, err := encode(name(path), reader.entries, o, pieces)
+	raw, err := encode(name(path), reader.entries, o, pieces, whole.Sum(nil))
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode torrent: %w", err)
 	}

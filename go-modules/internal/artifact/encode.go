@@ -22,6 +22,7 @@ type (
 		PieceLength int64  `bencode:"piece length"`
 		Pieces      []byte `bencode:"pieces"`
 		Private     int    `bencode:"private"`
+		SHA1        []byte `bencode:"sha1"` // of the whole file, so that no peer has to read it once more to tell
 	}
 	treeInfo struct {
 		Files       []fileEntry `bencode:"files"`
@@ -53,7 +54,7 @@ type (
 )
 
 // encode writes the metainfo of a source. The first entry is the source itself.
-func encode(name string, entries []entry, o BuildOptions, pieces []byte) ([]byte, error) {
+func encode(name string, entries []entry, o BuildOptions, pieces, whole []byte) ([]byte, error) {
 	var info any
 	source := entries[0]
 	murder := extras{}
@@ -61,7 +62,7 @@ func encode(name string, entries []entry, o BuildOptions, pieces []byte) ([]byte
 	if !source.dir() {
 		info = singleInfo{
 			Attr: executable(source.mode), Length: source.size, Murder: murder,
-			Name: name, PieceLength: o.PieceLength, Pieces: pieces, Private: 1,
+			Name: name, PieceLength: o.PieceLength, Pieces: pieces, Private: 1, SHA1: whole,
 		}
 	} else {
 		files := make([]fileEntry, 0, len(entries))

@@ -9,6 +9,7 @@ package artifact
 
 import (
 	"crypto/sha1"
+	"encoding/hex"
 )
 
 const (
@@ -35,6 +36,7 @@ type Torrent struct {
 	Raw         []byte   // the .torrent, as read or built
 
 	hashes []byte // SHA-1 sums of the pieces, concatenated; a part of Raw
+	whole  []byte // SHA-1 sum of a single file, empty when the torrent does not tell; a part of Raw
 }
 
 // Meta is what a torrent may carry about a file or directory beside its content.
@@ -78,5 +80,5 @@ func (t *Torrent) PieceHash(i int) [sha1.Size]byte {
 // regular says whether the entry is a file on disk with bytes of its own or without any.
 func (f *File) regular() bool { return !f.Pad && f.Symlink == "" }
 
-// Checksum is the SHA-1 of a single file in hex, "" when the torrent does not carry it.
-func (t *Torrent) Checksum() string { return "" }
+// Checksum is the SHA-1 of a single file in hex, as the seeder has computed it; "" when the torrent does not tell.
+func (t *Torrent) Checksum() string { return hex.EncodeToString(t.whole) }

@@ -94,6 +94,7 @@ type info struct {
 	hasLength   bool
 	hasFiles    bool
 	private     bool
+	sha1        []byte
 	version     int64
 	attr        []byte
 	files       []File
@@ -127,6 +128,8 @@ func parseInfo(d *decoder) (*info, error) {
 			var n int64
 			n, err = d.int("private")
 			in.private = n == 1
+		case "sha1":
+			in.sha1, err = d.bytes("sha1")
 		default:
 			err = d.skip()
 		}

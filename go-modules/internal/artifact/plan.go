@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -139,8 +140,22 @@ func (p *Plan) checkDirectory() error {
 		return fault(unix.ENOTDIR, "Destination directory %s is a %s", show(p.dir), kindOf(stat.Mode()))
 	}
 	p.readOnly = writable(p.dir)
+	if dest, err := os.Lstat(p.Dest); err == nil && p.readOnly == nil && stat.Mode()&fs.ModeSticky != 0 {
+		p.readOnly = p.sticky(ownerOf(dest), ownerOf(stat))
+	}
 	return nil
 }
+
+// sticky says why a file in a directory like /tmp cannot be replaced: only its owner may.
+func (p *Plan) sticky(file, dir int) error {
+	if me := os.Geteuid(); me == 0 || me == file || me == dir {
+		return nil
+	}
+	return fault(unix.EPERM, "Destination %s belongs to user %s, and in %s (sticky bit) only its owner may replace it; run with become, or choose another dest",
+		show(p.Dest), userName(file), show(p.dir))
+}
+
+func ownerOf(stat fs.FileInfo) int { return int(stat.Sys().(*syscall.Stat_t).Uid) }
 
 // writable says why names in a directory cannot be changed, nil when they can.
 func writable(dir string) error {

@@ -109,10 +109,27 @@ func TestReadOnlyDirectories(t *testing.T) {
 	})
 }
 
+func TestStickyDirectories(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to make a file that belongs to someone else")
+	}
+	top := t.TempDir()
+	shared := tree{"a": "root's"}.write(t, top+"/shared")
+	must(t, errors.Join(os.Chmod(filepath.Dir(top), 0o755), os.Chmod(shared, 0o1777|os.ModeSticky)))
+	torrent, _ := build(t, shared+"/a")
+	asUser(t, func(string) {
+		_, _, err := plan(t, torrent, PlaceOptions{Dest: shared + "/a"}).OpenStaging()
+		wantError(t, err, "Destination "+shared+"/a belongs to user root, and in "+shared+" (sticky bit) only its owner may replace it")
+		p := plan(t, torrent, PlaceOptions{Dest: shared + "/b"})
+		_, _, err = p.OpenStaging()
+		must(t, err)
+		must(t, p.Discard())
+	})
+}
+
 func TestReadOnlyFilesystem(t *testing.T) {
 	src := tree{"f": "x"}.write(t, t.TempDir())
 	torrent, _ := build(t, src+"/f")
-	// Every Linux has /proc/sys or /sys mounted so in a container; a root test mounts one itself.
 	mount := mountTmpfs(t, "size=1m,ro")
 	_, err := NewPlan(torrent, PlaceOptions{Dest: mount + "/a"})
 	wantError(t, err, "Destination directory "+mount+" is read-only")

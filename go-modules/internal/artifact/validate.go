@@ -52,6 +52,9 @@ func (in *info) validate(t *Torrent) error {
 	}
 	t.Name, t.PieceLength, t.Private, t.Single = string(in.name), in.pieceLength, in.private, in.hasLength
 	t.Files = in.files
+	if t.Single && len(in.sha1) == sha1.Size {
+		t.whole = in.sha1
+	}
 	if t.Single {
 		t.Files = []File{{Length: in.length, Meta: in.root, Exec: slices.Contains(in.attr, 'x')}}
 	} else {

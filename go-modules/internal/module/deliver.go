@@ -43,7 +43,7 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 		return ansible.Result{}, err
 	}
 	if complete {
-		return d.keep(plan)
+		return d.keep(ctx, plan)
 	}
 	if err := plan.Space(); err != nil {
 		return ansible.Result{}, err
@@ -123,7 +123,7 @@ func (d *delivery) uncollected(ctx context.Context) (bool, error) {
 }
 
 // keep is the outcome when the artifact is in place already: only its attributes may change.
-func (d *delivery) keep(plan *artifact.Plan) (ansible.Result, error) {
+func (d *delivery) keep(ctx context.Context, plan *artifact.Plan) (ansible.Result, error) {
 	changed, diff, err := plan.Attributes(!d.call.Check)
 	res := ansible.Result{Changed: changed, Values: d.values(plan.Dest)}
 	if err != nil {
@@ -133,7 +133,7 @@ func (d *delivery) keep(plan *artifact.Plan) (ansible.Result, error) {
 		res.Diff = diff
 	}
 	res.Values["bytes_reused"] = d.torrent.Size
-	return res, addAttributes(res.Values, plan.Dest)
+	return res, d.describe(ctx, res.Values, plan.Dest)
 }
 
 // collect waits for the daemon's result, or with state started only tells that it is under way.
@@ -171,7 +171,7 @@ func (d *delivery) collect(ctx context.Context, joined bool) (ansible.Result, er
 	}
 	r.fill(values)
 	values["pid"] = pid
-	return res, addAttributes(values, r.Dest)
+	return res, d.describe(ctx, values, r.Dest)
 }
 
 // values are the return values that are there whatever happens.
@@ -182,13 +182,33 @@ func (d *delivery) values(dest string) map[string]any {
 	}
 	return map[string]any{
 		"state": state, "dest": dest, "size": d.torrent.Size, "infohash": d.cfg.Infohash,
-		"checksum": d.torrent.Checksum(), "elapsed": round(time.Since(d.began)),
+		"elapsed":         round(time.Since(d.began)),
 		"bytes_from_seed": int64(0), "bytes_from_peers": int64(0), "bytes_reused": int64(0), "pid": 0, "port": 0,
 	}
 }
 
-// addAttributes adds what Ansible's own file modules tell of a file.
-func addAttributes(values map[string]any, dest string) error {
+// addChecksum adds the SHA-1 of a single file, as copy returns it. A torrent of ours carries it; of others the
+// file must be read once more.
+func (d *delivery) addChecksum(ctx context.Context, values map[string]any, dest string) error {
+	if !d.torrent.Single {
+		return nil
+	}
+	sum := d.torrent.Checksum()
+	if sum == "" {
+		var err error
+		if sum, err = artifact.Checksum(ctx, dest); err != nil {
+			return err
+		}
+	}
+	values["checksum"] = sum
+	return nil
+}
+
+// describe adds what Ansible's own file modules tell of a file.
+func (d *delivery) describe(ctx context.Context, values map[string]any, dest string) error {
+	if err := d.addChecksum(ctx, values, dest); err != nil {
+		return err
+	}
 	a, err := artifact.Describe(dest)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package module
 
 import (
 	"bytes"
+	"crypto/sha1"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -27,6 +28,7 @@ func TestDeployEndsWithNothingLeft(t *testing.T) {
 	if seeded["size"] != float64(len(data)) || seeded["files"] != 1.0 || seeded["port"] != 10000.0 {
 		t.Errorf("murder_seed returned %v", seeded)
 	}
+	checksum := fmt.Sprintf("%x", sha1.Sum(data))
 	var group sync.WaitGroup
 	for n := range peers {
 		group.Go(func() {
@@ -38,7 +40,7 @@ func TestDeployEndsWithNothingLeft(t *testing.T) {
 			res := r.call("murder_peer", o)
 			from := fmt.Sprint(res["bytes_from_seed"].(float64) + res["bytes_from_peers"].(float64))
 			if res["changed"] != true || res["dest"] != o["dest"] || from != fmt.Sprint(float64(len(data))) ||
-				res["infohash"] != seeded["infohash"] || res["mode"] != "0640" {
+				res["infohash"] != seeded["infohash"] || res["checksum"] != checksum || res["mode"] != "0640" {
 				t.Errorf("peer %d returned %v", n, res)
 			}
 		})

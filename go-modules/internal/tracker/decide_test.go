@@ -149,6 +149,15 @@ func TestIdle(t *testing.T) {
 	if err := r.register(sample); err != nil || r.expire() {
 		t.Errorf("idle right after a registration (%v)", err)
 	}
+	fresh := newRig(t, Config{IdleTimeout: time.Minute})
+	fresh.clock.advance(59 * time.Minute)
+	if fresh.expire() {
+		t.Error("idle before the first seeder can have hashed its source")
+	}
+	fresh.clock.advance(time.Minute)
+	if !fresh.expire() {
+		t.Error("not idle after an hour without a seeder")
+	}
 	never := newRig(t, Config{})
 	never.clock.advance(1000 * time.Hour)
 	if never.expire() {

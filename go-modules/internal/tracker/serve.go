@@ -18,6 +18,8 @@ const (
 	maxHeader       = 16 << 10
 	shutdownTimeout = 5 * time.Second
 	saveInterval    = 3 * time.Second
+	// firstSeeder is how long an idle tracker waits for its first torrent: 2 TB take a seeder as long to hash.
+	firstSeeder = time.Hour
 )
 
 // Serve answers on ln until ctx ends or nobody announced for Config.IdleTimeout (see Idle), finishes
@@ -86,7 +88,11 @@ func (s *Server) expire() (idle bool) {
 			s.log.Info("peers fell silent", "infohash", fmt.Sprintf("%x", infohash), "peers", n)
 		}
 	}
-	s.idle = s.cfg.IdleTimeout > 0 && now.Sub(s.active) >= s.cfg.IdleTimeout
+	timeout := s.cfg.IdleTimeout
+	if len(s.torrents) == 0 { // the first seeder may still be hashing its source
+		timeout = max(timeout, firstSeeder)
+	}
+	s.idle = s.cfg.IdleTimeout > 0 && now.Sub(s.active) >= timeout
 	return s.idle
 }
 

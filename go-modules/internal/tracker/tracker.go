@@ -35,6 +35,7 @@ type Config struct {
 	// parameter "token" of the query.
 	Token string
 	// IdleTimeout ends Serve after so long without an accepted announce or registration; 0 means never.
+	// A tracker that has no torrent yet waits an hour for one, however short the timeout.
 	IdleTimeout time.Duration
 	// Expect is how many peers will come, 0 when unknown. When so many have completed, the tracker tells
 	// the others that nobody needs them any more.
