@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-	"strings"
 )
 
 // Forget removes the stagings that interrupted deploys have left beside dest, whatever their torrent, and returns how many
@@ -14,6 +13,9 @@ func Forget(dest string, dryRun bool) (found int, err error) {
 	if err != nil {
 		return 0, fault(err, "Destination %s is relative to a directory that is gone", show(dest))
 	}
+	if path, err = follow(path); err != nil {
+		return 0, err
+	}
 	p := &Plan{Dest: path, dir: filepath.Dir(path), base: filepath.Base(path)}
 	parent, err := openRoot(p.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -22,18 +24,10 @@ func Forget(dest string, dryRun bool) (found int, err error) {
 		return 0, because(err, "Destination directory %s cannot be used", show(p.dir))
 	}
 	defer parent.Close()
-	names, err := parent.names("")
-	if err != nil {
-		return 0, because(err, "Destination directory %s cannot be read", show(p.dir))
-	}
-	for _, name := range names {
-		if strings.HasPrefix(name, stagingPrefix(p.base)) {
-			found++
-		}
-	}
-	if found == 0 || dryRun {
-		return found, nil
+	names, err := p.stagings(parent)
+	if err != nil || len(names) == 0 || dryRun {
+		return len(names), err
 	}
 	p.staging = &staging{parent: parent}
-	return found, p.sweep()
+	return len(names), p.sweep()
 }

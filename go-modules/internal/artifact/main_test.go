@@ -185,6 +185,18 @@ func deploy(t testing.TB, src string, o PlaceOptions) *Plan {
 	return p
 }
 
+// reopen makes closed directories writable again when the test is over, for they could not be removed otherwise.
+func reopen(t *testing.T, top string) {
+	t.Cleanup(func() {
+		_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, _ error) error {
+			if d != nil && d.IsDir() {
+				_ = os.Chmod(path, 0o755) // before it is read
+			}
+			return nil
+		})
+	})
+}
+
 // noStaging checks that nothing of ours is left in a directory.
 func noStaging(t testing.TB, directory string) {
 	t.Helper()

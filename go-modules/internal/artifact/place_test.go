@@ -300,8 +300,6 @@ func TestPlacingAsAUser(t *testing.T) {
 		must(t, os.Chmod(top+"/dest", 0o755))
 		deploy(t, src, PlaceOptions{Dest: top + "/dest"}) // over an old tree that has closed directories
 		noStaging(t, top)
-		for _, path := range []string{src, src + "/closed", top + "/dest", top + "/dest/closed"} {
-			must(t, os.Chmod(path, 0o755)) // so that the test's directory can be removed
-		}
+		reopen(t, top)
 	})
 }

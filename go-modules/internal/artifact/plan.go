@@ -105,6 +105,12 @@ func resolve(t *Torrent, dest string) (string, error) {
 		}
 		path = filepath.Join(path, t.Name)
 	}
+	return follow(path)
+}
+
+// follow goes along the symlinks at the end of a path, to where there is none, or nothing yet.
+func follow(path string) (string, error) {
+	dest := path
 	const most = 40 // symlinks that the kernel follows
 	for range most {
 		text, err := os.Readlink(path)
@@ -151,8 +157,8 @@ func (p *Plan) sticky(file, dir int) error {
 	if me := os.Geteuid(); me == 0 || me == file || me == dir {
 		return nil
 	}
-	return fault(unix.EPERM, "Destination %s belongs to user %s, and in %s (sticky bit) only its owner may replace it; run with become, or choose another dest",
-		show(p.Dest), userName(file), show(p.dir))
+	return fault(unix.EPERM, "Destination %s belongs to user %s, and in %s (sticky bit) only its owner may replace it; "+
+		"run with become, or choose another dest", show(p.Dest), userName(file), show(p.dir))
 }
 
 func ownerOf(stat fs.FileInfo) int { return int(stat.Sys().(*syscall.Stat_t).Uid) }
@@ -247,8 +253,8 @@ func (p *Plan) checkConflicts() error {
 			continue
 		}
 		if names, err := dest.names(file.Path); err != nil || len(names) > 0 {
-			return fault(unix.ENOTEMPTY, "Destination %s is a directory that is not empty, but a file of that name is to be placed; remove it first",
-				show(dest.join(file.Path)))
+			return fault(unix.ENOTEMPTY, "Destination %s is a directory that is not empty, but a file of that name is to be placed; "+
+				"remove it first", show(dest.join(file.Path)))
 		}
 	}
 	return nil

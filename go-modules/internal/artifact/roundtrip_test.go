@@ -74,6 +74,7 @@ func TestRandomTrees(t *testing.T) {
 	)
 	rapid.Check(t, func(r *rapid.T) {
 		top := t.TempDir()
+		reopen(t, top)
 		src := tree{}
 		for range rapid.IntRange(0, 12).Draw(r, "entries") {
 			path := strings.Join(rapid.SliceOfN(names, 1, 4).Draw(r, "path"), "/")

@@ -189,17 +189,31 @@ func (s *staging) remove() error {
 	return err
 }
 
-// sweep removes stagings of other torrents for the same destination. One that is in use means that Dest is busy.
-func (p *Plan) sweep() error {
-	names, err := p.staging.parent.names("")
+// stagings lists the names of all stagings for the destination, from whatever torrent.
+func (p *Plan) stagings(parent *root) (found []string, err error) {
+	names, err := parent.names("")
 	if errors.Is(err, unix.EACCES) {
-		return nil // a directory to drop things into; others' stagings cannot be seen there
+		return nil, nil // a directory to drop things into; others' stagings cannot be seen there
 	} else if err != nil {
-		return because(err, "Destination directory %s cannot be read", show(p.dir))
+		return nil, because(err, "Destination directory %s cannot be read", show(p.dir))
 	}
 	for _, name := range names {
 		digits, ours := strings.CutPrefix(name, stagingPrefix(p.base))
-		if _, err := strconv.ParseUint(digits, 16, 32); !ours || err != nil || len(digits) != 8 || name == p.staging.name {
+		if _, err := strconv.ParseUint(digits, 16, 32); ours && err == nil && len(digits) == 8 {
+			found = append(found, name)
+		}
+	}
+	return found, nil
+}
+
+// sweep removes stagings of other torrents for the same destination. One that is in use means that Dest is busy.
+func (p *Plan) sweep() error {
+	names, err := p.stagings(p.staging.parent)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name == p.staging.name {
 			continue
 		}
 		other, err := p.tryLock(p.staging.parent, name)

@@ -262,6 +262,35 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+func TestForget(t *testing.T) {
+	top := t.TempDir()
+	tree{"one": "1", "two": "2", "dest": "old", "link": link("dest"), ".dest.murder-mine": "x"}.write(t, top)
+	for _, name := range []string{"/one", "/two"} { // as two killed runs leave them
+		torrent, _ := build(t, top+name)
+		must(t, os.MkdirAll(plan(t, torrent, PlaceOptions{Dest: top + "/dest"}).Staging+"/content/deep", 0o700))
+	}
+	for _, c := range []struct {
+		dest   string
+		dryRun bool
+		want   int
+	}{{"/dest", true, 2}, {"/none/dest", false, 0}, {"/one", false, 0}, {"/link", false, 2}, {"/dest", false, 0}} {
+		found, err := Forget(top+c.dest, c.dryRun)
+		must(t, err)
+		if found != c.want {
+			t.Errorf("Forget(%s, %v) found %d, want %d", c.dest, c.dryRun, found, c.want)
+		}
+	}
+	if read(t, top+"/dest") != "old" || read(t, top+"/.dest.murder-mine") != "x" {
+		t.Error("touched what is not ours")
+	}
+	torrent, _ := build(t, top+"/one")
+	_, _, err := plan(t, torrent, PlaceOptions{Dest: top + "/dest"}).OpenStaging()
+	must(t, err)
+	if _, err := Forget(top+"/dest", false); !errors.Is(err, ErrBusy) {
+		t.Errorf("one in use: %v", err)
+	}
+}
+
 func TestNameOfTheStaging(t *testing.T) {
 	torrent, _ := build(t, tree{"f": "x"}.write(t, t.TempDir())+"/f")
 	top := t.TempDir()
