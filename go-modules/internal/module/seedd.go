@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"corvus.murder/internal/announce"
@@ -130,7 +131,28 @@ type watchedSource struct {
 // ReadAt is io.ReaderAt's. What was read counts only if the source is unchanged afterwards.
 func (w *watchedSource) ReadAt(b []byte, off int64) (int, error) {
 	n, err := w.store.ReadAt(b, off)
-	if changed := w.source.UnchangedRange(off, int64(len(b))); changed != nil {
+	return n, w.check(off, int64(len(b)), err)
+}
+
+// Segments lets the swarm have the kernel send the files. A change that is noticed only after they
+// were sent does no harm: every piece is verified where it arrives.
+func (w *watchedSource) Segments(off, n int64) iter.Seq2[artifact.Segment, error] {
+	return func(yield func(artifact.Segment, error) bool) {
+		if err := w.check(off, n, nil); err != nil {
+			yield(artifact.Segment{}, err)
+			return
+		}
+		for segment, err := range w.store.Segments(off, n) {
+			if !yield(segment, w.check(off, n, err)) {
+				return
+			}
+		}
+	}
+}
+
+// check returns the error of a read, or that the source is not what was hashed, and tells the daemon.
+func (w *watchedSource) check(off, n int64, err error) error {
+	if changed := w.source.UnchangedRange(off, n); changed != nil {
 		err = changed
 	}
 	if err != nil {
@@ -139,7 +161,7 @@ func (w *watchedSource) ReadAt(b []byte, off int64) (int, error) {
 		default: // the first reason is enough
 		}
 	}
-	return n, err
+	return err
 }
 
 // WriteAt refuses: a seeder has everything.

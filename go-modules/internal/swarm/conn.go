@@ -17,7 +17,7 @@ import (
 const (
 	readTimeout = 150 * time.Second // BEP 3: peers send something every two minutes
 	// minMaxMessage is the smallest bound on a message's length: a block, or an extension handshake.
-	minMaxMessage = 64 << 10
+	minMaxMessage = maxRequest + 64
 	startDepth    = 32  // requests kept with a peer at first
 	maxDepth      = 512 // and at the most
 	defaultReqq   = 250 // requests that a client keeps if it does not say
@@ -44,6 +44,7 @@ type conn struct {
 	choked     bool           // it does not serve us
 	interested bool           // we told it that we want something
 	listens    netip.AddrPort // where it accepts connections, if known
+	maxRequest int            // the longest request that it serves, in bytes
 	reqq       int            // how many requests it keeps, as it says
 	depth      int            // how many requests we keep with it
 	down       int64
@@ -76,7 +77,7 @@ func (p *blockPool) Get() *[]byte  { return p.Pool.Get().(*[]byte) }
 func (p *blockPool) Put(b *[]byte) { p.Pool.Put(b) }
 
 var blocks = &blockPool{sync.Pool{New: func() any {
-	b := make([]byte, BlockSize)
+	b := make([]byte, maxRequest)
 	return &b
 }}}
 
@@ -133,7 +134,7 @@ func (s *Swarm) join(ctx context.Context, c *conn) {
 	}
 	c.id = s.nextID
 	s.nextID++
-	c.choked, c.depth, c.reqq = true, startDepth, defaultReqq
+	c.choked, c.depth, c.reqq, c.maxRequest = true, startDepth, defaultReqq, BlockSize
 	c.lastBlock = time.Now()
 	s.conns[c.id] = c
 	s.picker.AddPeer(c.id)

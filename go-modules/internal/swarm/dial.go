@@ -8,7 +8,6 @@ import (
 	mrand "math/rand/v2"
 	"net"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/anacrolix/torrent/metainfo"
@@ -23,6 +22,7 @@ const (
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 10 * time.Second
 	userTimeout      = 10 * time.Second // after which unacknowledged data means a dead peer (RFC 5482)
+	notSent          = 128 << 10        // bytes that may wait in the kernel
 	maxDialFailures  = 6
 )
 
@@ -156,7 +156,7 @@ func (s *Swarm) accepter(ctx context.Context) {
 func (s *Swarm) handshake(ctx context.Context, nc net.Conn, dialed netip.AddrPort) (*conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
 	defer stop()
-	if err := setUserTimeout(nc); err != nil {
+	if err := tune(nc); err != nil {
 		return nil, err
 	}
 	_ = nc.SetDeadline(time.Now().Add(handshakeTimeout))
@@ -187,22 +187,24 @@ func (s *Swarm) handshake(ctx context.Context, nc net.Conn, dialed netip.AddrPor
 	}, nil
 }
 
-// setUserTimeout makes the kernel give up on a peer that stops acknowledging.
-func setUserTimeout(nc net.Conn) error {
+// tune makes the kernel give up on a peer that stops acknowledging, and keep little that waits to be
+// sent: what is queued there cannot be cancelled and delays everything behind it.
+func tune(nc net.Conn) error {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
 		return nil // a test's pipe
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
-		return fmt.Errorf("set user timeout: %w", err)
+		return fmt.Errorf("tune connection: %w", err)
 	}
-	var serr error
+	var timeout, waiting error
 	err = raw.Control(func(fd uintptr) {
-		serr = unix.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+		timeout = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+		waiting = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent)
 	})
-	if err = errors.Join(err, serr); err != nil {
-		return fmt.Errorf("set user timeout: %w", err)
+	if err = errors.Join(err, timeout, waiting); err != nil {
+		return fmt.Errorf("tune connection: %w", err)
 	}
 	return nil
 }

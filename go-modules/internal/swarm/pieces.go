@@ -25,20 +25,29 @@ type verifyResult struct {
 	err error // the store cannot be written
 }
 
-// receive takes a block.
+// receive takes data: a block, or several if we asked for so much at once.
 func (s *Swarm) receive(c *conn, msg *pp.Message) error {
-	n := int64(len(msg.Piece))
-	c.down += n
+	c.down += int64(len(msg.Piece))
 	c.lastBlock = time.Now()
-	blk, ok := s.block(msg.RequestSpec())
-	if !ok {
+	n := 0
+	for blk := range s.blocks(msg.RequestSpec()) {
+		data := msg.Piece[n*BlockSize:]
+		s.receiveBlock(c, blk, data[:min(BlockSize, len(data))])
+		n++
+	}
+	if n == 0 {
 		return fmt.Errorf("it sends %v, which nobody asks for", msg.RequestSpec())
 	}
+	s.ask(c)
+	return nil
+}
+
+func (s *Swarm) receiveBlock(c *conn, blk policy.Block, data []byte) {
+	n := int64(len(data))
 	r := s.picker.Received(c.id, blk)
 	if !r.Wanted {
 		s.totals.BytesTwice += n
-		s.ask(c)
-		return nil
+		return
 	}
 	s.lastNew = c.lastBlock
 	if c.seeder {
@@ -46,16 +55,14 @@ func (s *Swarm) receive(c *conn, msg *pp.Message) error {
 	} else {
 		s.totals.BytesFromPeers += n
 	}
-	copy(s.buffer(blk.Piece)[msg.Begin:], msg.Piece)
+	copy(s.buffer(blk.Piece)[blk.Index*BlockSize:], data)
 	if other := s.conns[r.Cancel]; other != nil {
-		other.out.send(s.request(blk, pp.Cancel))
+		other.out.send(s.request(blk, 1, pp.Cancel))
 	}
 	if r.Whole {
 		s.toVerify <- verifyJob{blk.Piece, s.buffers[blk.Piece]} // never blocks: it holds all open pieces
 		delete(s.buffers, blk.Piece)
 	}
-	s.ask(c)
-	return nil
 }
 
 // buffer returns where a piece is gathered.

@@ -3,7 +3,6 @@ package swarm
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -100,7 +99,7 @@ func reject(r pp.RequestSpec) pp.Message {
 func (s *Swarm) serve(c *conn, r pp.RequestSpec) error {
 	t := s.cfg.Torrent
 	piece := int(r.Index)
-	if piece >= t.NumPieces() || r.Length == 0 || r.Length > maxBlockServed ||
+	if piece >= t.NumPieces() || r.Length == 0 || r.Length > maxRequest ||
 		int64(r.Begin)+int64(r.Length) > t.PieceSize(piece) {
 		return fmt.Errorf("it asks for %v, which is not in the torrent", r)
 	}
@@ -162,44 +161,5 @@ func (s *Swarm) write(ctx context.Context, w *bufio.Writer, c *conn, msgs []pp.M
 	if !serve {
 		return nil
 	}
-	return s.writeBlock(ctx, w, c, r)
-}
-
-// writeBlock reads a block from the store and sends it.
-func (s *Swarm) writeBlock(ctx context.Context, w *bufio.Writer, c *conn, r pp.RequestSpec) error {
-	n := int(r.Length)
-	if s.upload != nil {
-		if err := w.Flush(); err != nil { // what waits must not wait for the limit too
-			return err
-		}
-		if err := s.upload.WaitN(ctx, n); err != nil {
-			return err
-		}
-		_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
-	}
-	buf := make([]byte, 0)
-	if n <= BlockSize {
-		b := blocks.Get()
-		defer blocks.Put(b)
-		buf = (*b)[:n]
-	} else {
-		buf = make([]byte, n)
-	}
-	off := int64(r.Index)*s.cfg.Torrent.PieceLength + int64(r.Begin)
-	if _, err := s.cfg.Store.ReadAt(buf, off); err != nil {
-		return fmt.Errorf("read piece %d: %w", r.Index, err)
-	}
-	var head [13]byte // length, type, index, begin (BEP 3)
-	binary.BigEndian.PutUint32(head[0:], uint32(9+n))
-	head[4] = byte(pp.Piece)
-	binary.BigEndian.PutUint32(head[5:], uint32(r.Index))
-	binary.BigEndian.PutUint32(head[9:], uint32(r.Begin))
-	if _, err := w.Write(head[:]); err != nil {
-		return err
-	}
-	if _, err := w.Write(buf); err != nil {
-		return err
-	}
-	c.out.sent.Add(int64(n))
-	return nil
+	return s.sendBlock(ctx, w, c, r)
 }

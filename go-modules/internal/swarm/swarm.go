@@ -33,9 +33,11 @@ import (
 const BlockSize = 16 << 10
 
 const (
-	tickEvery      = 250 * time.Millisecond
-	openMemory     = 32 << 20 // bytes of pieces that are begun and not yet verified
-	maxBlockServed = 128 << 10
+	tickEvery  = 250 * time.Millisecond
+	openMemory = 32 << 20 // bytes of pieces that are begun and not yet verified
+	// maxRequest is the longest request served, and made to peers of this program, in bytes. Foreign
+	// clients are asked for single blocks.
+	maxRequest = 128 << 10
 )
 
 // Announcer tells a tracker about this peer; *announce.Client is one.
@@ -119,7 +121,7 @@ func New(cfg Config) (*Swarm, error) {
 		banned:     make(map[[20]byte]bool),
 		buffers:    make(map[int][]byte),
 		joined:     make(chan *conn),
-		events:     make(chan event, 256),
+		events:     make(chan event, 64),
 		dialled:    make(chan dialResult),
 		verified:   make(chan verifyResult, 16),
 		toTrack:    make(chan announce.Request, 1),
@@ -153,7 +155,7 @@ func limiter(bytesPerSecond int64) *rate.Limiter {
 	if bytesPerSecond <= 0 {
 		return nil
 	}
-	burst := max(maxBlockServed, int(bytesPerSecond/10))
+	burst := max(maxRequest, int(bytesPerSecond/10))
 	return rate.NewLimiter(rate.Limit(bytesPerSecond), burst)
 }
 

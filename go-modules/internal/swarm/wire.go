@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"strings"
 	"time"
@@ -23,14 +24,15 @@ type extended struct {
 
 // murderKey is what our own peers tell each other in the extension handshake.
 type murderKey struct {
-	Seeder int `bencode:"seeder"` // 1: the origin of the artifact
+	Request int `bencode:"request"` // the longest request that it serves, in bytes
+	Seeder  int `bencode:"seeder"`  // 1: the origin of the artifact
 }
 
 // greet sends what a connection begins with: extensions, what we have, and that we serve. Nobody is
 // ever choked: in a fleet under one command there is nothing to trade for.
 func (s *Swarm) greet(c *conn) {
 	if c.ltep {
-		hello := extended{M: map[string]int{}, V: "corvus.murder", Reqq: ownReqq, Port: s.port(), Murder: &murderKey{}}
+		hello := extended{M: map[string]int{}, V: "corvus.murder", Reqq: ownReqq, Port: s.port(), Murder: &murderKey{Request: maxRequest}}
 		if s.cfg.Seeder {
 			hello.Murder.Seeder = 1
 		}
@@ -94,7 +96,7 @@ func (s *Swarm) obey(c *conn, msg *pp.Message) error {
 	case pp.Piece:
 		return s.receive(c, msg)
 	case pp.Reject:
-		if blk, ok := s.block(msg.RequestSpec()); ok {
+		for blk := range s.blocks(msg.RequestSpec()) {
 			s.picker.Rejected(c.id, blk)
 		}
 	case pp.Extended:
@@ -122,6 +124,7 @@ func (s *Swarm) extended(c *conn, msg *pp.Message) {
 	}
 	if hello.Murder != nil {
 		c.ours = true
+		c.maxRequest = max(BlockSize, min(maxRequest, hello.Murder.Request/BlockSize*BlockSize))
 		c.seeder = hello.Murder.Seeder == 1
 	}
 }
@@ -207,31 +210,46 @@ func (s *Swarm) ask(c *conn) {
 	if owes > depth/2 {
 		return
 	}
-	for _, blk := range s.picker.Pick(c.id, depth-owes) {
-		c.out.send(s.request(blk, pp.Request))
+	picked := s.picker.Pick(c.id, depth-owes)
+	for len(picked) > 0 {
+		n := 1 // blocks that make one request
+		for n < len(picked) && n < c.maxRequest/BlockSize && picked[n] == (policy.Block{Piece: picked[0].Piece, Index: picked[0].Index + n}) {
+			n++
+		}
+		c.out.send(s.request(picked[0], n, pp.Request))
+		picked = picked[n:]
 	}
 	if owes == 0 {
 		c.lastBlock = time.Now() // from now on it owes us something
 	}
 }
 
-// request makes a message (request or cancel) about a block.
-func (s *Swarm) request(blk policy.Block, kind pp.MessageType) pp.Message {
+// request makes a message (request or cancel) about n blocks of a piece from blk on.
+func (s *Swarm) request(blk policy.Block, n int, kind pp.MessageType) pp.Message {
 	begin := int64(blk.Index) * BlockSize
 	return pp.Message{
 		Type:   kind,
 		Index:  pp.Integer(blk.Piece),
 		Begin:  pp.Integer(begin),
-		Length: pp.Integer(min(BlockSize, s.cfg.Torrent.PieceSize(blk.Piece)-begin)),
+		Length: pp.Integer(min(int64(n)*BlockSize, s.cfg.Torrent.PieceSize(blk.Piece)-begin)),
 	}
 }
 
-// block finds which of our blocks a peer's message is about.
-func (s *Swarm) block(r pp.RequestSpec) (policy.Block, bool) {
-	blk := policy.Block{Piece: int(r.Index), Index: int(r.Begin / BlockSize)}
-	if blk.Piece >= s.cfg.Torrent.NumPieces() || int64(r.Begin) >= s.cfg.Torrent.PieceSize(blk.Piece) {
-		return blk, false
+// blocks yields the blocks that a peer's message is about: none if it is about something that is not
+// made of whole blocks of the torrent.
+func (s *Swarm) blocks(r pp.RequestSpec) iter.Seq[policy.Block] {
+	return func(yield func(policy.Block) bool) {
+		piece, begin, end := int(r.Index), int64(r.Begin), int64(r.Begin)+int64(r.Length)
+		if piece >= s.cfg.Torrent.NumPieces() || begin%BlockSize != 0 || r.Length == 0 {
+			return
+		}
+		if size := s.cfg.Torrent.PieceSize(piece); end > size || (end < size && end%BlockSize != 0) {
+			return
+		}
+		for ; begin < end; begin += BlockSize {
+			if !yield(policy.Block{Piece: piece, Index: int(begin / BlockSize)}) {
+				return
+			}
+		}
 	}
-	want := s.request(blk, pp.Request)
-	return blk, want.Begin == r.Begin && want.Length == r.Length
 }

@@ -1,0 +1,120 @@
+package swarm
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"os"
+	"time"
+
+	pp "github.com/anacrolix/torrent/peer_protocol"
+	"golang.org/x/sys/unix"
+
+	"corvus.murder/internal/artifact"
+)
+
+// filed is a Store whose bytes lie in files, which the kernel can send without copying them through
+// this program; *artifact.Store is one.
+type filed interface {
+	Segments(off, n int64) iter.Seq2[artifact.Segment, error]
+}
+
+// sendBlock sends a block: by sendfile where the store's bytes lie in files, else by way of memory.
+func (s *Swarm) sendBlock(ctx context.Context, w *bufio.Writer, c *conn, r pp.RequestSpec) error {
+	n := int64(r.Length)
+	if s.upload != nil {
+		if err := w.Flush(); err != nil { // what waits must not wait for the limit too
+			return err
+		}
+		if err := s.upload.WaitN(ctx, int(n)); err != nil {
+			return err
+		}
+		_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	}
+	var head [13]byte // length, type, index, begin (BEP 3)
+	binary.BigEndian.PutUint32(head[0:], uint32(9+n))
+	head[4] = byte(pp.Piece)
+	binary.BigEndian.PutUint32(head[5:], uint32(r.Index))
+	binary.BigEndian.PutUint32(head[9:], uint32(r.Begin))
+	if _, err := w.Write(head[:]); err != nil {
+		return err
+	}
+	off := int64(r.Index)*s.cfg.Torrent.PieceLength + int64(r.Begin)
+	if err := s.sendRange(w, c, off, n); err != nil {
+		return fmt.Errorf("send piece %d: %w", r.Index, err)
+	}
+	c.out.sent.Add(n)
+	return nil
+}
+
+func (s *Swarm) sendRange(w *bufio.Writer, c *conn, off, n int64) error {
+	store, ok := s.cfg.Store.(filed)
+	tcp, isTCP := c.nc.(*net.TCPConn)
+	if !ok || !isTCP {
+		return s.copyRange(w, off, n)
+	}
+	for segment, err := range store.Segments(off, n) {
+		if err != nil {
+			return err
+		}
+		if segment.File == nil || segment.Length < BlockSize/4 { // padding, or not worth a system call
+			err = s.copyRange(w, off, segment.Length)
+		} else if err = w.Flush(); err == nil {
+			err = sendFile(tcp, segment.File, segment.Offset, segment.Length)
+		}
+		if err != nil {
+			return err
+		}
+		off += segment.Length
+	}
+	return nil
+}
+
+// copyRange sends by way of a buffer.
+func (s *Swarm) copyRange(w *bufio.Writer, off, n int64) error {
+	b := blocks.Get()
+	defer blocks.Put(b)
+	buf := (*b)[:n]
+	if _, err := s.cfg.Store.ReadAt(buf, off); err != nil {
+		return err
+	}
+	_, err := w.Write(buf)
+	return err
+}
+
+// sendFile has the kernel send n bytes of a file (sendfile(2)), and reads and writes what a filesystem
+// without support for that leaves to be sent.
+func sendFile(tcp *net.TCPConn, f *os.File, off, n int64) error {
+	socket, err := tcp.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("sendfile: %w", err)
+	}
+	end := off + n
+	var failed error
+	err = socket.Write(func(fd uintptr) (done bool) {
+		for off < end {
+			m, err := unix.Sendfile(int(fd), int(f.Fd()), &off, int(end-off))
+			switch {
+			case errors.Is(err, unix.EAGAIN):
+				return false
+			case errors.Is(err, unix.EINTR):
+			case err != nil:
+				failed = err
+				return true
+			case m == 0:
+				failed = io.ErrUnexpectedEOF
+				return true
+			}
+		}
+		return true
+	})
+	if errors.Is(failed, unix.EINVAL) || errors.Is(failed, unix.ENOSYS) {
+		_, failed = io.Copy(tcp, io.NewSectionReader(f, off, end-off))
+	}
+	return errors.Join(err, failed)
+}
