@@ -183,6 +183,26 @@ func TestTwoDeploysToOneDestination(t *testing.T) {
 	r.must(false, "murder_peer", r.peer(1).with("state", "absent"))
 }
 
+func TestSameCallsAtTheSameMoment(t *testing.T) {
+	r := newRig(t)
+	data := r.source(1 << 20)
+	atOnce := func(module string, o options) {
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				if res := r.call(module, o); res["failed"] == true {
+					t.Errorf("%s: %v", module, res["msg"])
+				}
+			})
+		}
+		group.Wait()
+	}
+	atOnce("murder_tracker", r.tracker())
+	atOnce("murder_seed", r.seed())
+	atOnce("murder_peer", r.peer(1))
+	r.arrived(1, data)
+}
+
 func TestSourceThatChangesIsWithdrawn(t *testing.T) {
 	r := newRig(t)
 	data := r.slow(4 << 20)

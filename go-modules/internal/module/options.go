@@ -2,7 +2,9 @@ package module
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -91,4 +93,19 @@ func fields(v any) (map[string]json.RawMessage, error) {
 func alreadyRunning(what string, pid int, diff []string) error {
 	return fmt.Errorf("%s runs already (pid %d) with other options: %s; stop it first (state: stopped)",
 		what, pid, strings.Join(diff, ", "))
+}
+
+// againIfRunning runs a module once more when another call has started the same daemon meanwhile: it
+// then finds that one running, and joins it or says what differs.
+func againIfRunning(run func(context.Context, ansible.Call) (ansible.Result, error)) func(context.Context, ansible.Call) (ansible.Result, error) {
+	return func(ctx context.Context, call ansible.Call) (ansible.Result, error) {
+		res, err := run(ctx, call)
+		for range 3 {
+			if !errors.Is(err, daemon.ErrRunning) {
+				break
+			}
+			res, err = run(ctx, call)
+		}
+		return res, err
+	}
 }

@@ -71,9 +71,7 @@ func peerModule() ansible.Module {
 	for _, state := range []string{"present", "started"} {
 		s.RequiredOneOfIf("state", state, "torrent", "torrent_content")
 	}
-	return ansible.Module{Spec: s, Run: func(ctx context.Context, call ansible.Call) (ansible.Result, error) {
-		return o.run(ctx, call)
-	}}
+	return ansible.Module{Spec: s, Run: againIfRunning(o.run)}
 }
 
 func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Result, error) {

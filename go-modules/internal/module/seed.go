@@ -63,9 +63,7 @@ func seedModule() ansible.Module {
 	s.RequiredIf("state", "started", "src", "tracker")
 	s.RequiredIf("state", "present", "src")
 	s.RequiredOneOf("src", "torrent")
-	return ansible.Module{Spec: s, Run: func(ctx context.Context, call ansible.Call) (ansible.Result, error) {
-		return o.run(ctx, call)
-	}}
+	return ansible.Module{Spec: s, Run: againIfRunning(o.run)}
 }
 
 func (o *seedOptions) run(ctx context.Context, call ansible.Call) (ansible.Result, error) {

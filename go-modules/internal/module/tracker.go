@@ -48,9 +48,7 @@ func trackerModule() ansible.Module {
 	s.List(&o.allow, "allow", nil, "networks that may ask, as CIDR; by default all")
 	s.Int(&o.idleTimeout, "idle_timeout", 3600, "seconds without an announce after which it ends by itself; 0 means never").Range(0, 1<<31)
 	s.Int(&o.expect, "expect", 0, "how many peers will come; 0 means unknown").Range(0, 1<<20)
-	return ansible.Module{Spec: s, Run: func(ctx context.Context, call ansible.Call) (ansible.Result, error) {
-		return o.run(ctx, call)
-	}}
+	return ansible.Module{Spec: s, Run: againIfRunning(o.run)}
 }
 
 func (o *trackerOptions) run(ctx context.Context, call ansible.Call) (ansible.Result, error) {
