@@ -1,31 +1,40 @@
 package policy
 
+import "math/bits"
+
+// sample bounds how many pieces are compared with each other to find the rarest.
+const sample = 128
+
 // Pick chooses up to n blocks to ask a peer for, and records them as owed by it. The order of the
 // result is the order in which to ask.
 func (p *Picker) Pick(id PeerID, n int) []Block {
 	pr := p.peers[id]
-	if pr == nil || p.missing == 0 || n <= 0 {
+	if pr == nil || pr.wanted == 0 || n <= 0 {
 		return nil
 	}
 	var picked []Block
-	for _, o := range p.open {
-		if len(picked) < n && o.owner == id {
-			picked = p.take(picked, o, id, pr, n)
+	if pr.begun > 0 && p.unasked > 0 {
+		for _, o := range p.open {
+			if len(picked) < n && o.owner == id {
+				picked = p.take(picked, o, id, pr, n)
+			}
 		}
 	}
-	for len(picked) < n && len(p.open) < p.cfg.MaxOpen {
-		o := p.begin(id, pr)
-		if o == nil {
+	for len(picked) < n && p.mayBegin(pr) {
+		piece := p.choose(id, pr)
+		if piece < 0 {
 			break
 		}
-		picked = p.take(picked, o, id, pr, n)
+		picked = p.take(picked, p.begin(piece, id, pr), id, pr, n)
 	}
-	for _, o := range p.open {
-		if len(picked) < n && o.owner != id && pr.has[o.piece] && p.mayHelp(o, id) {
-			picked = p.take(picked, o, id, pr, n)
+	if len(picked) < n && p.unasked > 0 {
+		for _, o := range p.open {
+			if len(picked) < n && o.unrequested > 0 && o.owner != id && pr.has.has(o.piece) && p.mayHelp(o, id) {
+				picked = p.take(picked, o, id, pr, n)
+			}
 		}
 	}
-	if len(picked) == 0 && len(pr.owes) == 0 && p.allRequested() {
+	if len(pr.owes) == 0 && p.unasked == 0 && p.reach == 0 {
 		picked = p.again(id, pr, n)
 	}
 	return picked
@@ -43,52 +52,144 @@ func (p *Picker) take(picked []Block, o *opened, id PeerID, pr *peer, n int) []B
 		}
 		b.by[0] = id
 		o.unrequested--
+		p.unasked--
 		blk := Block{o.piece, i}
-		pr.owes[blk] = struct{}{}
+		pr.owes = append(pr.owes, blk)
 		picked = append(picked, blk)
 	}
 	return picked
 }
 
-// begin opens the rarest missing piece that the peer has, random among equals.
-func (p *Picker) begin(id PeerID, pr *peer) *opened {
-	best, ties := -1, 0
-	for i, has := range pr.has {
-		if !has || p.have[i] || p.byPiece[i] != nil {
+// mayBegin tells whether a peer may be asked for a new piece. With a topology no parent may use up
+// the open pieces that the others need.
+func (p *Picker) mayBegin(pr *peer) bool {
+	if len(p.open) >= p.cfg.MaxOpen || p.reach == 0 {
+		return false
+	}
+	k := len(p.stripes)
+	return k == 0 || pr.begun < max(1, p.cfg.MaxOpen/k)
+}
+
+// choose finds the piece to begin with a peer, or -1.
+func (p *Picker) choose(id PeerID, pr *peer) int {
+	c := choice{best: -1, left: sample}
+	if len(p.stripes) == 0 {
+		p.anywhere(&c, pr)
+		return c.best
+	}
+	c.only = id == p.origin
+	for s := range p.stripes {
+		if p.stripes[s].parent == id {
+			p.scan(&c, pr, s, 0, p.cfg.Pieces)
+		}
+	}
+	if c.best >= 0 {
+		return c.best
+	}
+	if c.only {
+		if p.starving() && len(pr.owes) == 0 {
+			c.only = false
+			p.anywhere(&c, pr)
+		}
+		return c.best
+	}
+	for s := range p.stripes {
+		if p.stripes[s].parent != id {
+			c.left = sample
+			p.scan(&c, pr, s, 0, p.due(s, id))
+		}
+	}
+	return c.best
+}
+
+// choice is the search for the rarest piece among the first that are looked at; of equals it takes
+// the first.
+type choice struct {
+	best  int
+	avail uint16
+	left  int  // how many more are looked at
+	only  bool // nobody else has it
+}
+
+// anywhere looks at all stripes, from a random place on, so that equals are taken in random order.
+func (p *Picker) anywhere(c *choice, pr *peer) {
+	if pr.top < 0 {
+		return
+	}
+	first := p.low << 6
+	start := first + p.cfg.Rand.IntN(max(1, pr.top+1-first))
+	p.scan(c, pr, -1, start, p.cfg.Pieces)
+	p.scan(c, pr, -1, 0, start)
+}
+
+// scan looks at the pieces of a stripe (-1: of all) from one index to before another which the
+// peer has and which are not begun.
+func (p *Picker) scan(c *choice, pr *peer, s, from, to int) {
+	for p.low < len(p.fresh) && p.fresh[p.low] == 0 {
+		p.low++
+	}
+	from, to = max(from, p.low<<6), min(to, pr.top+1)
+	for w := from >> 6; w<<6 < to && c.left > 0; w++ {
+		word := p.fresh[w] & pr.has[w]
+		if word == 0 {
 			continue
 		}
-		switch {
-		case best < 0 || p.avail[i] < p.avail[best]:
-			best, ties = i, 1
-		case p.avail[i] == p.avail[best]:
-			ties++
-			if p.cfg.Rand.IntN(ties) == 0 {
-				best = i
-			}
+		base := w << 6
+		if base < from {
+			word &= ^uint64(0) << (from - base)
+		}
+		if to-base < 64 {
+			word &= 1<<(to-base) - 1
+		}
+		if s >= 0 {
+			k := len(p.stripes)
+			word &= p.comb << ((s - base%k + k) % k)
+		}
+		for ; word != 0 && c.left > 0; word &= word - 1 {
+			c.consider(p, base+bits.TrailingZeros64(word))
 		}
 	}
-	if best < 0 {
-		return nil
+}
+
+func (c *choice) consider(p *Picker, piece int) {
+	avail := p.avail[piece]
+	if c.only && avail > 1 {
+		return
 	}
-	n := p.cfg.Blocks(best)
-	o := &opened{
-		piece:       best,
-		owner:       id,
-		blocks:      make([]blockState, n),
-		unrequested: n,
-		unreceived:  n,
-		senders:     make(map[PeerID]struct{}),
+	c.left--
+	if c.best < 0 || avail < c.avail {
+		c.best, c.avail = piece, avail
 	}
-	for i := range o.blocks {
-		o.blocks[i].by = [2]PeerID{NoPeer, NoPeer}
+}
+
+// begin opens a piece that a peer has.
+func (p *Picker) begin(piece int, id PeerID, pr *peer) *opened {
+	n := p.cfg.Blocks(piece)
+	o := &opened{}
+	if last := len(p.spare) - 1; last >= 0 {
+		o, p.spare = p.spare[last], p.spare[:last]
+	}
+	*o = opened{
+		piece: piece, owner: id, unrequested: n, unreceived: n,
+		blocks: o.blocks[:0], senders: o.senders[:0],
+	}
+	for range n {
+		o.blocks = append(o.blocks, blockState{by: [2]PeerID{NoPeer, NoPeer}})
 	}
 	p.open = append(p.open, o)
-	p.byPiece[best] = o
+	p.byPiece[piece] = o
+	p.fresh.remove(piece)
+	p.reach--
+	p.unasked += n
+	pr.begun++
 	return o
 }
 
 // mayHelp tells whether a peer may be asked for blocks of a piece that another one began.
 func (p *Picker) mayHelp(o *opened, id PeerID) bool {
+	if !p.mayServe(o, id) {
+		return false
+	}
 	if !p.single[o.piece] {
 		return true
 	}
@@ -100,190 +201,48 @@ func (p *Picker) mayHelp(o *opened, id PeerID) bool {
 		p.reset(o)
 	}
 	o.owner = id
-	return true
-}
-
-// reset makes an open piece as new.
-func (p *Picker) reset(o *opened) {
-	for i := range o.blocks {
-		b := &o.blocks[i]
-		for _, id := range b.by {
-			if pr := p.peers[id]; pr != nil {
-				delete(pr.owes, Block{o.piece, i})
-			}
-		}
-		*b = blockState{by: [2]PeerID{NoPeer, NoPeer}}
-	}
-	o.unrequested, o.unreceived = len(o.blocks), len(o.blocks)
-	clear(o.senders)
-}
-
-// allRequested tells whether every block of every missing piece was received or asked for, or
-// cannot be asked for because no peer has it.
-func (p *Picker) allRequested() bool {
-	for _, o := range p.open {
-		if o.unrequested > 0 {
-			return false
-		}
-	}
-	if len(p.open) >= p.cfg.MaxOpen {
-		return false
-	}
-	for i, have := range p.have {
-		if !have && p.byPiece[i] == nil && p.avail[i] > 0 {
-			return false
-		}
-	}
+	p.peers[id].begun++
 	return true
 }
 
 // again asks an idle peer for blocks that one other peer owes.
 func (p *Picker) again(id PeerID, pr *peer, n int) []Block {
+	if id == p.origin && len(p.stripes) > 0 && !p.starving() {
+		return nil
+	}
 	var picked []Block
-	for _, o := range p.open {
-		if !pr.has[o.piece] || p.single[o.piece] {
+	for other, owing := range p.peers {
+		if other == id {
 			continue
 		}
-		for i := range o.blocks {
-			b := &o.blocks[i]
-			if len(picked) >= n {
-				return picked
-			}
-			if b.received || b.by[0] == NoPeer || b.by[1] != NoPeer || b.by[0] == id {
+		for i := len(owing.owes) - 1; i >= 0 && len(picked) < n; i-- {
+			blk := owing.owes[i]
+			if !pr.has.has(blk.Piece) || p.single[blk.Piece] {
 				continue
 			}
-			b.by[1] = id
-			blk := Block{o.piece, i}
-			pr.owes[blk] = struct{}{}
-			picked = append(picked, blk)
+			if !sooner(pr.rate, len(picked)+1, owing.rate, i+1) {
+				break
+			}
+			b := &p.byPiece[blk.Piece].blocks[blk.Index]
+			if b.by[0] == other && b.by[1] == NoPeer {
+				b.by[1] = id
+				picked = append(picked, blk)
+			}
 		}
 	}
+	pr.owes = append(pr.owes, picked...)
 	return picked
 }
 
-// Receipt is what became of a block that a peer sent.
-type Receipt struct {
-	// Wanted: the block was missing; its data must be kept. A block that comes late, from a peer
-	// that was released meanwhile, is as good as any.
-	Wanted bool
-	// Cancel names the other peer that still owes the same block, or NoPeer.
-	Cancel PeerID
-	// Whole: this was the last block of its piece, which must now be verified.
-	Whole bool
-}
-
-// Received records that a peer sent a block.
-func (p *Picker) Received(id PeerID, blk Block) Receipt {
-	r := Receipt{Cancel: NoPeer}
-	o, pr := p.byPiece[blk.Piece], p.peers[id]
-	if o == nil || pr == nil || blk.Index < 0 || blk.Index >= len(o.blocks) {
-		return r
+// sooner tells whether a block comes much sooner as number mine of a peer with one rate than as
+// number theirs of a peer with the other. A rate that was never measured counts as that of the other
+// peer; if neither was, nothing is known and asking is right.
+func sooner(rate float64, mine int, other float64, theirs int) bool {
+	if other == unknown {
+		return true
 	}
-	b := &o.blocks[blk.Index]
-	_, owed := pr.owes[blk]
-	if b.received || (!owed && p.single[blk.Piece]) {
-		return r
+	if rate == unknown {
+		rate = other
 	}
-	delete(pr.owes, blk)
-	if b.by[0] == NoPeer {
-		o.unrequested--
-	}
-	for _, other := range b.by {
-		if other != id && other != NoPeer {
-			r.Cancel = other
-			delete(p.peers[other].owes, blk)
-		}
-	}
-	b.received = true
-	b.by = [2]PeerID{NoPeer, NoPeer}
-	o.unreceived--
-	o.senders[id] = struct{}{}
-	r.Wanted, r.Whole = true, o.unreceived == 0
-	return r
-}
-
-// Senders names the peers that sent blocks of an open piece.
-func (p *Picker) Senders(piece int) []PeerID {
-	o := p.byPiece[piece]
-	if o == nil {
-		return nil
-	}
-	ids := make([]PeerID, 0, len(o.senders))
-	for id := range o.senders {
-		ids = append(ids, id)
-	}
-	return ids
-}
-
-// Verified records the outcome of hashing a whole piece. A piece that failed is missing again; if
-// several peers had sent parts of it, it is fetched from one peer only from now on.
-func (p *Picker) Verified(piece int, ok bool) {
-	o := p.byPiece[piece]
-	if o == nil {
-		return
-	}
-	delete(p.byPiece, piece)
-	for i := range p.open {
-		if p.open[i] == o {
-			p.open = append(p.open[:i], p.open[i+1:]...)
-			break
-		}
-	}
-	if ok {
-		p.have[piece] = true
-		p.missing--
-		delete(p.single, piece)
-	} else if len(o.senders) > 1 {
-		p.single[piece] = true
-	}
-}
-
-// Release frees everything that a peer owes, so that others can be asked: it choked us, it is too
-// slow, or it is gone.
-func (p *Picker) Release(id PeerID) {
-	pr := p.peers[id]
-	if pr == nil {
-		return
-	}
-	for blk := range pr.owes {
-		p.unowe(id, blk)
-	}
-	clear(pr.owes)
-	for _, o := range p.open {
-		if o.owner == id {
-			o.owner = NoPeer
-		}
-	}
-}
-
-// Rejected frees one block that a peer will not send (BEP 6 reject).
-func (p *Picker) Rejected(id PeerID, blk Block) {
-	pr := p.peers[id]
-	if pr == nil {
-		return
-	}
-	if _, owed := pr.owes[blk]; owed {
-		delete(pr.owes, blk)
-		p.unowe(id, blk)
-	}
-}
-
-// unowe takes a peer out of the record of who owes a block.
-func (p *Picker) unowe(id PeerID, blk Block) {
-	o := p.byPiece[blk.Piece]
-	if o == nil {
-		return
-	}
-	b := &o.blocks[blk.Index]
-	switch id {
-	case b.by[0]:
-		b.by[0], b.by[1] = b.by[1], NoPeer
-	case b.by[1]:
-		b.by[1] = NoPeer
-	default:
-		return
-	}
-	if !b.received && b.by[0] == NoPeer {
-		o.unrequested++
-	}
+	return float64(theirs)*rate > 2*float64(mine)*other || (other == 0 && rate == 0)
 }

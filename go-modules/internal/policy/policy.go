@@ -8,20 +8,22 @@
 //
 //  1. A piece that this peer began is finished by this peer, so that pieces become whole, and can
 //     be passed on, as early as possible.
-//  2. A new piece is begun: the rarest one that the peer has, random among equals, so that peers
-//     which start together ask for different pieces and can then trade them.
+//  2. A new piece is begun. Without a topology it is the rarest one that the peer has, random among
+//     equals, so that peers which start together ask for different pieces and can then trade
+//     them. With one (see SetStripes) it is a piece of a stripe that this peer is the parent of, else
+//     a late piece of another stripe; the origin is asked only for what nobody else has.
 //  3. No new piece may be begun (memory is bounded by the number of open pieces), or none is left:
-//     the peer helps with blocks of open pieces that nobody was asked for.
+//     the peer helps with blocks of open pieces that nobody was asked for, with a topology as far
+//     as they are late.
 //  4. Everything has been asked for (the end game of BEP 3): an idle peer is asked for blocks that
-//     another peer still owes, each block of two peers at the most.
+//     another peer still owes, those first which that one would send last, and only those that come
+//     much sooner this way; each block of two peers at the most.
 //
 // A piece that failed its hash while several peers had sent blocks of it is fetched from one peer
 // only, so that the next failure names the culprit.
 package policy
 
-import (
-	"math/rand/v2"
-)
+import "math/rand/v2"
 
 // PeerID names a connected peer. The caller chooses it; it must not be reused while the Picker
 // still knows a peer of that name.
@@ -44,7 +46,8 @@ type Config struct {
 	Blocks func(piece int) int
 	// Have tells which pieces are there already; nil means none.
 	Have []bool
-	// MaxOpen bounds how many pieces are open (begun and not yet verified) at once; at least 1.
+	// MaxOpen bounds how many pieces are open (begun and not yet verified) at once; at least 1. With
+	// a topology, two for each stripe or more keep all parents busy.
 	MaxOpen int
 	// Rand breaks ties.
 	Rand *rand.Rand
@@ -53,13 +56,24 @@ type Config struct {
 // Picker holds what is known of pieces, of peers, and of requests under way.
 type Picker struct {
 	cfg     Config
-	have    []bool
-	missing int       // pieces not verified
-	avail   []int     // how many peers have each piece
+	have    bitset
+	missing int    // pieces not verified
+	fresh   bitset // pieces missing and not begun
+	low     int    // the first word of fresh that may hold any
+	reach   int    // fresh pieces that some peer has
+	avail   []uint16
 	open    []*opened // pieces begun, oldest first
 	byPiece map[int]*opened
+	spare   []*opened    // for reuse
+	unasked int          // blocks of open pieces neither received nor requested
 	single  map[int]bool // pieces to be fetched from one peer only
 	peers   map[PeerID]*peer
+
+	stripes []stripe // none: no topology
+	comb    uint64   // every len(stripes)-th bit
+	origin  PeerID
+	news    bool // a block came since the last tick
+	quiet   int  // ticks since then
 }
 
 // opened is a piece that was begun.
@@ -69,7 +83,7 @@ type opened struct {
 	blocks      []blockState
 	unrequested int // blocks neither received nor requested
 	unreceived  int
-	senders     map[PeerID]struct{}
+	senders     []PeerID
 }
 
 type blockState struct {
@@ -77,27 +91,39 @@ type blockState struct {
 	by       [2]PeerID // who owes it
 }
 
+// unknown is the rate of a peer that was never measured.
+const unknown = -1
+
 type peer struct {
-	has  []bool
-	owes map[Block]struct{}
+	has    bitset
+	count  int     // pieces that it has
+	wanted int     // of these, those that are missing here
+	top    int     // the highest piece that it has
+	owes   []Block // in the order of asking
+	begun  int     // open pieces that it owns
+	rate   float64 // blocks a second
 }
 
 // New returns a Picker for the torrent that cfg describes.
 func New(cfg Config) *Picker {
 	p := &Picker{
 		cfg:     cfg,
-		have:    make([]bool, cfg.Pieces),
-		avail:   make([]int, cfg.Pieces),
+		have:    newBitset(cfg.Pieces),
+		fresh:   newBitset(cfg.Pieces),
+		avail:   make([]uint16, cfg.Pieces),
 		byPiece: make(map[int]*opened),
 		single:  make(map[int]bool),
 		peers:   make(map[PeerID]*peer),
+		origin:  NoPeer,
 	}
-	copy(p.have, cfg.Have)
-	for _, h := range p.have {
-		if !h {
-			p.missing++
+	for i := range cfg.Pieces {
+		if i < len(cfg.Have) && cfg.Have[i] {
+			p.have.add(i)
+		} else {
+			p.fresh.add(i)
 		}
 	}
+	p.missing = p.fresh.count()
 	return p
 }
 
@@ -105,14 +131,18 @@ func New(cfg Config) *Picker {
 func (p *Picker) Missing() int { return p.missing }
 
 // Have tells whether a piece is verified.
-func (p *Picker) Have(piece int) bool { return p.have[piece] }
+func (p *Picker) Have(piece int) bool { return p.have.has(piece) }
 
 // Bitfield returns a copy of which pieces are verified.
-func (p *Picker) Bitfield() []bool { return append([]bool(nil), p.have...) }
+func (p *Picker) Bitfield() []bool {
+	field := make([]bool, p.cfg.Pieces)
+	p.have.each(func(i int) { field[i] = true })
+	return field
+}
 
 // AddPeer makes a peer known, which has nothing yet.
 func (p *Picker) AddPeer(id PeerID) {
-	p.peers[id] = &peer{has: make([]bool, p.cfg.Pieces), owes: make(map[Block]struct{})}
+	p.peers[id] = &peer{has: newBitset(p.cfg.Pieces), top: -1, rate: unknown}
 }
 
 // RemovePeer forgets a peer and frees what it owes for others to be asked.
@@ -122,63 +152,68 @@ func (p *Picker) RemovePeer(id PeerID) {
 		return
 	}
 	p.Release(id)
-	for i, has := range pr.has {
-		if has {
-			p.avail[i]--
+	pr.has.each(func(i int) {
+		p.avail[i]--
+		if p.avail[i] == 0 && p.fresh.has(i) {
+			p.reach--
+		}
+	})
+	delete(p.peers, id)
+	for s := range p.stripes {
+		if p.stripes[s].parent == id {
+			p.stripes[s].parent = NoPeer
 		}
 	}
-	delete(p.peers, id)
+	if p.origin == id {
+		p.origin = NoPeer
+	}
 }
 
 // PeerHas records that a peer has a piece.
 func (p *Picker) PeerHas(id PeerID, piece int) {
 	pr := p.peers[id]
-	if pr == nil || pr.has[piece] {
+	if pr == nil || pr.has.has(piece) {
 		return
 	}
-	pr.has[piece] = true
+	pr.has.add(piece)
+	pr.count++
+	pr.top = max(pr.top, piece)
+	if !p.have.has(piece) {
+		pr.wanted++
+	}
 	p.avail[piece]++
+	if p.avail[piece] == 1 && p.fresh.has(piece) {
+		p.reach++
+	}
+	if len(p.stripes) > 0 && id != p.origin {
+		s := &p.stripes[piece%len(p.stripes)]
+		s.front = max(s.front, piece)
+	}
 }
 
 // PeerHasPiece tells whether a peer is known to have a piece.
 func (p *Picker) PeerHasPiece(id PeerID, piece int) bool {
 	pr := p.peers[id]
-	return pr != nil && pr.has[piece]
+	return pr != nil && pr.has.has(piece)
 }
 
 // PeerComplete tells whether a peer has every piece.
 func (p *Picker) PeerComplete(id PeerID) bool {
 	pr := p.peers[id]
-	if pr == nil {
-		return false
-	}
-	for _, has := range pr.has {
-		if !has {
-			return false
-		}
-	}
-	return true
+	return pr != nil && pr.count == p.cfg.Pieces
 }
 
 // Interesting tells whether a peer has a piece that is missing here.
 func (p *Picker) Interesting(id PeerID) bool {
 	pr := p.peers[id]
-	if pr == nil || p.missing == 0 {
-		return false
-	}
-	for i, has := range pr.has {
-		if has && !p.have[i] {
-			return true
-		}
-	}
-	return false
+	return pr != nil && pr.wanted > 0
 }
 
 // Unavailable counts the missing pieces that no connected peer has.
 func (p *Picker) Unavailable() int {
 	n := 0
-	for i, have := range p.have {
-		if !have && p.avail[i] == 0 {
+	for i, avail := range p.avail {
+		if avail == 0 && !p.have.has(i) {
 			n++
 		}
 	}

@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -177,7 +176,7 @@ func (s *Swarm) handshake(ctx context.Context, nc net.Conn, dialed netip.AddrPor
 	addr := nc.RemoteAddr().(*net.TCPAddr).AddrPort()
 	return &conn{
 		nc:      nc,
-		r:       bufio.NewReaderSize(nc, 64<<10),
+		r:       newReader(nc),
 		addr:    netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()),
 		peerID:  res.PeerID,
 		fast:    res.SupportsFast(),

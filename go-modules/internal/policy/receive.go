@@ -1,0 +1,169 @@
+package policy
+
+import "slices"
+
+// Receipt is what became of a block that a peer sent.
+type Receipt struct {
+	// Wanted: the block was missing; its data must be kept. A block that comes late, from a peer
+	// that was released meanwhile, is as good as any.
+	Wanted bool
+	// Cancel names the other peer that still owes the same block, or NoPeer.
+	Cancel PeerID
+	// Whole: this was the last block of its piece, which must now be verified.
+	Whole bool
+}
+
+// Received records that a peer sent a block.
+func (p *Picker) Received(id PeerID, blk Block) Receipt {
+	r := Receipt{Cancel: NoPeer}
+	o, pr := p.byPiece[blk.Piece], p.peers[id]
+	if o == nil || pr == nil || blk.Index < 0 || blk.Index >= len(o.blocks) {
+		return r
+	}
+	b := &o.blocks[blk.Index]
+	owed := pr.drop(blk)
+	if b.received || (!owed && p.single[blk.Piece]) {
+		return r
+	}
+	if b.by[0] == NoPeer {
+		o.unrequested--
+		p.unasked--
+	}
+	for _, other := range b.by {
+		if other != id && other != NoPeer {
+			r.Cancel = other
+			p.peers[other].drop(blk)
+		}
+	}
+	b.received = true
+	b.by = [2]PeerID{NoPeer, NoPeer}
+	o.unreceived--
+	if !slices.Contains(o.senders, id) {
+		o.senders = append(o.senders, id)
+	}
+	p.news = true
+	p.quiet = 0
+	r.Wanted, r.Whole = true, o.unreceived == 0
+	return r
+}
+
+// drop takes a block out of what a peer owes, and tells whether it was there.
+func (pr *peer) drop(blk Block) bool {
+	i := slices.Index(pr.owes, blk) // usually the first: peers answer in order
+	if i < 0 {
+		return false
+	}
+	pr.owes = slices.Delete(pr.owes, i, i+1)
+	return true
+}
+
+// Senders names the peers that sent blocks of an open piece.
+func (p *Picker) Senders(piece int) []PeerID {
+	if o := p.byPiece[piece]; o != nil {
+		return slices.Clone(o.senders)
+	}
+	return nil
+}
+
+// Verified records the outcome of hashing a whole piece. A piece that failed is missing again; if
+// several peers had sent parts of it, it is fetched from one peer only from now on.
+func (p *Picker) Verified(piece int, ok bool) {
+	o := p.byPiece[piece]
+	if o == nil {
+		return
+	}
+	delete(p.byPiece, piece)
+	i := slices.Index(p.open, o)
+	p.open = slices.Delete(p.open, i, i+1)
+	p.spare = append(p.spare, o)
+	p.unasked -= o.unrequested
+	if owner := p.peers[o.owner]; owner != nil {
+		owner.begun--
+	}
+	if !ok {
+		p.refresh(piece)
+		if len(o.senders) > 1 {
+			p.single[piece] = true
+		}
+		return
+	}
+	p.have.add(piece)
+	p.missing--
+	delete(p.single, piece)
+	for _, pr := range p.peers {
+		if pr.has.has(piece) {
+			pr.wanted--
+		}
+	}
+}
+
+// refresh makes a piece one that nobody has begun.
+func (p *Picker) refresh(piece int) {
+	p.fresh.add(piece)
+	p.low = min(p.low, piece>>6)
+	if p.avail[piece] > 0 {
+		p.reach++
+	}
+}
+
+// reset makes an open piece as new.
+func (p *Picker) reset(o *opened) {
+	for i := range o.blocks {
+		b := &o.blocks[i]
+		for _, id := range b.by {
+			if pr := p.peers[id]; pr != nil {
+				pr.drop(Block{o.piece, i})
+			}
+		}
+		*b = blockState{by: [2]PeerID{NoPeer, NoPeer}}
+	}
+	p.unasked += len(o.blocks) - o.unrequested
+	o.unrequested, o.unreceived = len(o.blocks), len(o.blocks)
+	o.senders = o.senders[:0]
+}
+
+// Release frees everything that a peer owes, so that others can be asked: it choked us, it is too
+// slow, or it is gone.
+func (p *Picker) Release(id PeerID) {
+	pr := p.peers[id]
+	if pr == nil {
+		return
+	}
+	for _, blk := range pr.owes {
+		p.unowe(id, blk)
+	}
+	pr.owes, pr.begun = pr.owes[:0], 0
+	for _, o := range p.open {
+		if o.owner == id {
+			o.owner = NoPeer
+		}
+	}
+}
+
+// Rejected frees one block that a peer will not send (BEP 6 reject).
+func (p *Picker) Rejected(id PeerID, blk Block) {
+	if pr := p.peers[id]; pr != nil && pr.drop(blk) {
+		p.unowe(id, blk)
+	}
+}
+
+// unowe takes a peer out of the record of who owes a block.
+func (p *Picker) unowe(id PeerID, blk Block) {
+	o := p.byPiece[blk.Piece]
+	if o == nil {
+		return
+	}
+	b := &o.blocks[blk.Index]
+	switch id {
+	case b.by[0]:
+		b.by[0], b.by[1] = b.by[1], NoPeer
+	case b.by[1]:
+		b.by[1] = NoPeer
+	default:
+		return
+	}
+	if !b.received && b.by[0] == NoPeer {
+		o.unrequested++
+		p.unasked++
+	}
+}

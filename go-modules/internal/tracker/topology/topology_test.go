@@ -1,0 +1,303 @@
+package topology
+
+import (
+	"encoding/json"
+	"math"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func everybody(int) bool { return true }
+
+// drawShape draws trees for up to 300 peers.
+func drawShape(t *rapid.T) Shape {
+	return Shape{
+		Stripes: rapid.IntRange(1, 9).Draw(t, "stripes"),
+		Peers:   rapid.IntRange(1, 300).Draw(t, "peers"),
+	}
+}
+
+// drawPresence makes some ranks holes, all but the given one.
+func drawPresence(t *rapid.T, shape Shape, but int) func(int) bool {
+	holes := map[int]bool{}
+	for _, r := range rapid.SliceOfN(rapid.IntRange(0, shape.Peers-1), 0, 60).Draw(t, "holes") {
+		holes[r] = r != but
+	}
+	if shape.Peers > 3 && rapid.Bool().Draw(t, "beginning is gone") {
+		for r := range rapid.IntRange(0, shape.Peers/2).Draw(t, "gone") {
+			holes[r] = r != but
+		}
+	}
+	return func(r int) bool { return r < shape.Peers && !holes[r] }
+}
+
+func presentRanks(shape Shape, present func(int) bool) []int {
+	var ranks []int
+	for r := range shape.Peers {
+		if present(r) {
+			ranks = append(ranks, r)
+		}
+	}
+	return ranks
+}
+
+// TestEveryStripeReachesEveryone walks up from every peer in every tree, whoever is absent: the way
+// ends at the seeder, over present peers, and exactly one peer of each tree is fed by the seeder.
+func TestEveryStripeReachesEveryone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		shape := drawShape(t)
+		present := drawPresence(t, shape, -1)
+		ranks := presentRanks(shape, present)
+		parents := map[int][]int{}
+		roots := make([]int, shape.Stripes)
+		for _, r := range ranks {
+			parents[r] = shape.Parents(r, present)
+			for s, p := range parents[r] {
+				if p == Seeder {
+					roots[s]++
+				} else if !present(p) {
+					t.Fatalf("stripe %d: rank %d is fed by the absent rank %d", s, r, p)
+				}
+			}
+		}
+		for s := range shape.Stripes {
+			if len(ranks) > 0 && roots[s] != 1 {
+				t.Fatalf("stripe %d has %d roots", s, roots[s])
+			}
+			for _, r := range ranks {
+				steps := 0
+				for p := r; p != Seeder; p = parents[p][s] {
+					if steps++; steps > len(ranks) {
+						t.Fatalf("stripe %d goes round in circles above rank %d", s, r)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestNobodyIsParentBeyondItsShare: with everybody present, all stripes together are k*(N-1) edges
+// and k from the seeder, and no peer has more than k of them.
+func TestNobodyIsParentBeyondItsShare(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		shape := drawShape(t)
+		load := map[int]int{}
+		for r := range shape.Peers {
+			for _, p := range shape.Parents(r, everybody) {
+				load[p]++
+			}
+		}
+		if load[Seeder] != shape.Stripes {
+			t.Fatalf("the seeder feeds %d, want %d", load[Seeder], shape.Stripes)
+		}
+		edges := 0
+		for r := range shape.Peers {
+			edges += load[r]
+			if load[r] > shape.Stripes {
+				t.Fatalf("rank %d of %d has %d children of %d stripes", r, shape.Peers, load[r], shape.Stripes)
+			}
+		}
+		if want := shape.Stripes * (shape.Peers - 1); edges != want {
+			t.Fatalf("%d edges, want %d", edges, want)
+		}
+	})
+}
+
+func TestChildrenAreWhoHasTheParent(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		shape := drawShape(t)
+		present := drawPresence(t, shape, -1)
+		ranks := presentRanks(shape, present)
+		want := map[int][]int{}
+		for _, r := range ranks {
+			for _, p := range shape.Parents(r, present) {
+				if !slices.Contains(want[p], r) {
+					want[p] = append(want[p], r)
+				}
+			}
+		}
+		for _, r := range ranks {
+			got := shape.Children(r, present)
+			slices.Sort(got)
+			if !slices.Equal(got, want[r]) {
+				t.Fatalf("children of rank %d are %v, but %v have it as a parent", r, got, want[r])
+			}
+		}
+	})
+}
+
+// TestHoleMovesOnlyItsChildren: when one peer more is absent, only those that it fed get another
+// parent.
+func TestHoleMovesOnlyItsChildren(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		shape := drawShape(t)
+		gone := rapid.IntRange(0, shape.Peers-1).Draw(t, "gone")
+		before := drawPresence(t, shape, gone)
+		after := func(r int) bool { return r != gone && before(r) }
+		for _, r := range presentRanks(shape, after) {
+			was, is := shape.Parents(r, before), shape.Parents(r, after)
+			for s := range was {
+				if was[s] != is[s] && was[s] != gone {
+					t.Fatalf("stripe %d: rank %d moves from %d to %d because %d left", s, r, was[s], is[s], gone)
+				}
+			}
+		}
+	})
+}
+
+// TestNewcomerMovesFew: a newcomer changes the parents of its own group, and of one other peer for
+// each stripe.
+func TestNewcomerMovesFew(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		before := drawShape(t)
+		after := Shape{Stripes: before.Stripes, Peers: before.Peers + 1}
+		newcomer := before.Peers
+		moved := make([]int, before.Stripes)
+		for r := range before.Peers {
+			was, is := before.Parents(r, everybody), after.Parents(r, everybody)
+			for s := range was {
+				if was[s] != is[s] && r/before.Stripes != newcomer/before.Stripes {
+					moved[s]++
+				}
+			}
+		}
+		for s, n := range moved {
+			if n > 1 {
+				t.Fatalf("rank %d joins %d others: %d of them move in stripe %d", newcomer, before.Peers, n, s)
+			}
+		}
+	})
+}
+
+func TestDepth(t *testing.T) {
+	for peers := 1; peers <= 1200; peers += 1 + peers/7 {
+		for k := 2; k <= 8; k++ {
+			shape := Shape{Stripes: k, Peers: peers}
+			groups := float64((peers + k - 1) / k)
+			bound := int(math.Floor(math.Log(groups)/math.Log(float64(k))+1e-9)) + 2 // heap and seeder and leaf
+			if peers%k != 0 {
+				bound += k - 1 // the chain in the last group
+			}
+			if got := shape.Depth(); got > bound+1 {
+				t.Errorf("%d peers, %d stripes: depth %d, want at most %d", peers, k, got, bound+1)
+			}
+		}
+	}
+}
+
+func TestPlan(t *testing.T) {
+	for _, test := range []struct {
+		peers, pieces int
+		least, most   int     // stripes
+		delay         float64 // at the most
+	}{
+		{1, 100, 1, 1, 0.01},
+		{2, 100, 2, 2, 0.05},
+		{11, 430, 3, 4, 0.03},
+		{50, 430, 3, 4, 0.05},
+		{200, 430, 3, 4, 0.06},
+		{0, 430, 3, 4, 0.06},
+		{10_000, 2400, 3, 5, 0.02},
+		{11, 100_000, 8, 8, 0.01},
+		{5, 1, 3, 5, 20},
+	} {
+		shape := Plan(test.peers, test.pieces)
+		if shape.Stripes < test.least || shape.Stripes > test.most || shape.Delay(test.pieces) > test.delay {
+			t.Errorf("Plan(%d, %d) = %+v with delay %.4f, want %d to %d stripes and a delay up to %.4f",
+				test.peers, test.pieces, shape, shape.Delay(test.pieces), test.least, test.most, test.delay)
+		}
+	}
+}
+
+// TestNeighbours: everybody who feeds a peer is its neighbour, and from any peer the neighbours
+// lead to all others, also when many are gone.
+func TestNeighbours(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		shape := drawShape(t)
+		present := drawPresence(t, shape, -1)
+		ranks := presentRanks(shape, present)
+		for _, r := range ranks {
+			near := shape.Neighbours(r, present)
+			for _, must := range append(shape.Parents(r, present), shape.Children(r, present)...) {
+				if !slices.Contains(near, must) {
+					t.Fatalf("rank %d lacks its neighbour %d", r, must)
+				}
+			}
+			for i, n := range near {
+				if n == r || slices.Contains(near[:i], n) || (n != Seeder && !present(n)) {
+					t.Fatalf("neighbours of rank %d: %v", r, near)
+				}
+			}
+		}
+	})
+}
+
+func TestNeighboursAreFew(t *testing.T) {
+	shape := Plan(10_000, 2400)
+	most, seeders := 0, 0
+	for r := range shape.Peers {
+		near := shape.Neighbours(r, everybody)
+		most = max(most, len(near))
+		if slices.Contains(near, Seeder) {
+			seeders++
+		}
+	}
+	if most > 4*shape.Stripes+crossLinks || seeders > nearSeeder+shape.Stripes {
+		t.Errorf("a peer has %d neighbours, and the seeder %d", most, seeders)
+	}
+}
+
+// TestRanks compares with a plain set.
+func TestRanks(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var ranks Ranks
+		used := map[int]bool{}
+		for range rapid.IntRange(0, 300).Draw(t, "events") {
+			if rapid.IntRange(0, 2).Draw(t, "event") == 0 {
+				r := rapid.IntRange(-1, 200).Draw(t, "rank")
+				ranks.Free(r)
+				delete(used, r)
+				continue
+			}
+			want := 0
+			for used[want] {
+				want++
+			}
+			if got := ranks.Take(); got != want {
+				t.Fatalf("took rank %d, want %d", got, want)
+			}
+			used[want] = true
+		}
+		data, err := json.Marshal(ranks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again Ranks
+		if err := json.Unmarshal(data, &again); err != nil || !slices.Equal(again.Used, ranks.Used) {
+			t.Fatalf("read back %s as %v: %v", data, again, err)
+		}
+		size := 0
+		got := map[int]bool{}
+		for r := range 400 {
+			if used[r] {
+				size = r + 1
+			}
+			if again.Present(r) {
+				got[r] = true
+			}
+		}
+		if !reflect.DeepEqual(got, used) || again.Size() != size {
+			t.Fatalf("ranks %v of size %d, want %v of size %d", got, again.Size(), used, size)
+		}
+	})
+}
+
+func BenchmarkNeighbours(b *testing.B) {
+	shape := Plan(10_000, 2400)
+	for i := range b.N {
+		shape.Neighbours(i%shape.Peers, everybody)
+	}
+}
