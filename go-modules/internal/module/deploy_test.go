@@ -55,8 +55,12 @@ func TestDeployEndsWithNothingLeft(t *testing.T) {
 	if res["bytes_reused"] != float64(len(data)) {
 		t.Errorf("the second run returned %v", res)
 	}
+	other := r.must(false, "murder_tracker", r.tracker().with("state", "stopped").with("infohash", strings.Repeat("0", 40)))
+	if msg, _ := other["msg"].(string); !strings.Contains(msg, "goes on for artifact") {
+		t.Errorf("a tracker in use was asked to stop and said %v", other)
+	}
 	r.must(true, "murder_seed", r.seed().with("state", "stopped"))
-	r.must(true, "murder_tracker", r.tracker().with("state", "stopped"))
+	r.must(true, "murder_tracker", r.tracker().with("state", "stopped").with("infohash", seeded["infohash"]))
 	r.must(false, "murder_seed", r.seed().with("state", "stopped"))
 	r.must(true, "murder_seed", r.seed().with("state", "absent"))
 	r.must(false, "murder_seed", r.seed().with("state", "absent"))

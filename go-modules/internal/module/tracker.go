@@ -10,6 +10,7 @@ import (
 
 	"corvus.murder/internal/ansible"
 	"corvus.murder/internal/daemon"
+	"corvus.murder/internal/tracker"
 )
 
 // trackerOptions are the options of murder_tracker.
@@ -21,6 +22,7 @@ type trackerOptions struct {
 	allow       []string
 	idleTimeout int
 	expect      int
+	infohash    string
 }
 
 // trackerConfig is what the tracker's daemon is started with; it is compared to tell whether a
@@ -48,6 +50,7 @@ func trackerModule() ansible.Module {
 	s.List(&o.allow, "allow", nil, "networks that may ask, as CIDR; by default all")
 	s.Int(&o.idleTimeout, "idle_timeout", 3600, "seconds without an announce after which it ends by itself; 0 means never").Range(0, 1<<31)
 	s.Int(&o.expect, "expect", 0, "how many peers will come; 0 means unknown").Range(0, 1<<20)
+	s.String(&o.infohash, "infohash", "", "with state stopped, the torrent that is over: a tracker that others still use goes on")
 	return ansible.Module{Spec: s, Run: againIfRunning(o.run)}
 }
 
@@ -58,6 +61,12 @@ func (o *trackerOptions) run(ctx context.Context, call ansible.Call) (ansible.Re
 	}
 	inst := daemon.Open(cfg.StateDir, "tracker", strconv.Itoa(o.port))
 	if o.state == "stopped" {
+		if user := o.otherUser(ctx, inst); user != "" {
+			return ansible.Result{
+				Msg:    fmt.Sprintf("The tracker goes on for %s and ends by itself after that", user),
+				Values: map[string]any{"port": o.port, "state": "started"},
+			}, nil
+		}
 		return stop(ctx, call, inst, map[string]any{"port": o.port})
 	}
 	pid, running, err := inst.Running()
@@ -112,6 +121,20 @@ func (o *trackerOptions) config() (trackerConfig, error) {
 		}
 	}
 	return cfg, nil
+}
+
+// otherUser names a torrent other than infohash that has peers. A tracker that cannot be asked has none.
+func (o *trackerOptions) otherUser(ctx context.Context, inst *daemon.Instance) string {
+	var status tracker.Status
+	if o.infohash == "" || inst.Status(ctx, &status) != nil {
+		return ""
+	}
+	for _, t := range status.Torrents {
+		if t.Infohash != o.infohash && t.Withdrawn == "" && len(t.Peers) > 0 {
+			return t.Name
+		}
+	}
+	return ""
 }
 
 // same returns an error if the running tracker has other options.

@@ -211,8 +211,8 @@ func (p *Picker) again(id PeerID, pr *peer, n int) []Block {
 		return nil
 	}
 	var picked []Block
-	for other, owing := range p.peers {
-		if other == id {
+	for _, owing := range p.order {
+		if owing == pr {
 			continue
 		}
 		for i := len(owing.owes) - 1; i >= 0 && len(picked) < n; i-- {
@@ -224,7 +224,7 @@ func (p *Picker) again(id PeerID, pr *peer, n int) []Block {
 				break
 			}
 			b := &p.byPiece[blk.Piece].blocks[blk.Index]
-			if b.by[0] == other && b.by[1] == NoPeer {
+			if b.by[0] == owing.id && b.by[1] == NoPeer {
 				b.by[1] = id
 				picked = append(picked, blk)
 			}

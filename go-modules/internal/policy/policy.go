@@ -23,7 +23,10 @@
 // only, so that the next failure names the culprit.
 package policy
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 // PeerID names a connected peer. The caller chooses it; it must not be reused while the Picker
 // still knows a peer of that name.
@@ -68,12 +71,12 @@ type Picker struct {
 	unasked int          // blocks of open pieces neither received nor requested
 	single  map[int]bool // pieces to be fetched from one peer only
 	peers   map[PeerID]*peer
+	order   []*peer // the same in the order of joining
 
 	stripes []stripe // none: no topology
 	comb    uint64   // every len(stripes)-th bit
 	origin  PeerID
-	news    bool // a block came since the last tick
-	quiet   int  // ticks since then
+	quiet   int // ticks since a block came
 }
 
 // opened is a piece that was begun.
@@ -95,6 +98,7 @@ type blockState struct {
 const unknown = -1
 
 type peer struct {
+	id     PeerID
 	has    bitset
 	count  int     // pieces that it has
 	wanted int     // of these, those that are missing here
@@ -142,7 +146,9 @@ func (p *Picker) Bitfield() []bool {
 
 // AddPeer makes a peer known, which has nothing yet.
 func (p *Picker) AddPeer(id PeerID) {
-	p.peers[id] = &peer{has: newBitset(p.cfg.Pieces), top: -1, rate: unknown}
+	pr := &peer{id: id, has: newBitset(p.cfg.Pieces), top: -1, rate: unknown}
+	p.peers[id] = pr
+	p.order = append(p.order, pr)
 }
 
 // RemovePeer forgets a peer and frees what it owes for others to be asked.
@@ -159,6 +165,7 @@ func (p *Picker) RemovePeer(id PeerID) {
 		}
 	})
 	delete(p.peers, id)
+	p.order = slices.DeleteFunc(p.order, func(other *peer) bool { return other == pr })
 	for s := range p.stripes {
 		if p.stripes[s].parent == id {
 			p.stripes[s].parent = NoPeer

@@ -155,9 +155,10 @@ func TestDamagedPieceOfManyComesFromOne(t *testing.T) {
 	}
 }
 
-// TestEverythingArrives drives a Picker through random events and demands what must always hold:
-// no block is owed by more than two peers, nothing received is asked for again, and once a peer
-// that has everything stays and answers, the torrent completes.
+// TestEverythingArrives drives a Picker through random events and demands what must always hold,
+// with and without a topology: nothing received is asked for again, what is counted on the way is right, and
+// once a peer that has everything stays and answers, the torrent completes, whoever is a parent, whether
+// that peer is the origin or not.
 func TestEverythingArrives(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pieces := rapid.IntRange(1, 12).Draw(t, "pieces")
@@ -168,7 +169,7 @@ func TestEverythingArrives(t *testing.T) {
 		next := PeerID(1)
 		for range rapid.IntRange(0, 150).Draw(t, "events") {
 			id := PeerID(rapid.IntRange(0, int(next)-1).Draw(t, "peer"))
-			switch rapid.IntRange(0, 6).Draw(t, "event") {
+			switch rapid.IntRange(0, 9).Draw(t, "event") {
 			case 0:
 				addPeer(p, next, rapid.SliceOf(rapid.IntRange(0, pieces-1)).Draw(t, "has")...)
 				owed[next] = map[Block]bool{}
@@ -181,13 +182,16 @@ func TestEverythingArrives(t *testing.T) {
 			case 2:
 				p.Release(id)
 				owed[id] = map[Block]bool{}
-			case 3, 4:
+			case 3:
+				arrange(t, p, id)
+			case 4, 5, 6:
 				ask(t, p, owed, id, rapid.IntRange(0, 8).Draw(t, "n"))
 			default:
 				answer(p, owed, id, rapid.IntRange(0, 3).Draw(t, "count"), rapid.Bool().Draw(t, "good"))
 			}
 		}
-		for range 4 * pieces * blocks {
+		for range 8 * pieces * blocks {
+			p.Tick()
 			ask(t, p, owed, 0, 3)
 			for id := range owed {
 				if id != 0 {
@@ -200,6 +204,57 @@ func TestEverythingArrives(t *testing.T) {
 			t.Fatalf("%d pieces are still missing", p.Missing())
 		}
 	})
+}
+
+// arrange changes something about the topology.
+func arrange(t *rapid.T, p *Picker, id PeerID) {
+	switch rapid.IntRange(0, 5).Draw(t, "arrange") {
+	case 0:
+		p.SetStripes(rapid.IntRange(0, 5).Draw(t, "stripes"))
+	case 1:
+		p.SetOrigin(PeerID(rapid.IntRange(-1, 1).Draw(t, "origin")))
+	case 2:
+		p.SetRate(id, rapid.Float64Range(0, 10).Draw(t, "rate"))
+	default:
+		p.SetParent(rapid.IntRange(0, 4).Draw(t, "stripe"), id)
+	}
+}
+
+// check compares what the Picker counts on the way with the sets themselves.
+func check(t *rapid.T, p *Picker) {
+	reach, unasked, begun := 0, 0, map[PeerID]int{}
+	p.fresh.each(func(i int) {
+		if p.avail[i] > 0 {
+			reach++
+		}
+		if p.have.has(i) || p.byPiece[i] != nil || i>>6 < p.low {
+			t.Fatalf("piece %d is not as fresh as it seems", i)
+		}
+	})
+	for _, o := range p.open {
+		unasked += o.unrequested
+		begun[o.owner]++
+		for i, b := range o.blocks {
+			if b.received && (b.by[0] != NoPeer || b.by[1] != NoPeer) {
+				t.Fatalf("block %d of piece %d was received and is still owed", i, o.piece)
+			}
+		}
+	}
+	if reach != p.reach || unasked != p.unasked || len(p.order) != len(p.peers) {
+		t.Fatalf("counted %d fresh pieces within reach and %d blocks to ask for, there are %d and %d", p.reach, p.unasked, reach, unasked)
+	}
+	for id, pr := range p.peers {
+		wanted := 0
+		pr.has.each(func(i int) {
+			if !p.have.has(i) {
+				wanted++
+			}
+		})
+		if wanted != pr.wanted || pr.count != pr.has.count() || pr.begun != begun[id] {
+			t.Fatalf("peer %d: counted %d wanted of %d pieces, %d begun; there are %d of %d, %d", id,
+				pr.wanted, pr.count, pr.begun, wanted, pr.has.count(), begun[id])
+		}
+	}
 }
 
 func ask(t *rapid.T, p *Picker, owed map[PeerID]map[Block]bool, id PeerID, n int) {
@@ -219,13 +274,7 @@ func ask(t *rapid.T, p *Picker, owed map[PeerID]map[Block]bool, id PeerID, n int
 		}
 		owed[id][blk] = true
 	}
-	for _, o := range p.open {
-		for i, b := range o.blocks {
-			if b.received && (b.by[0] != NoPeer || b.by[1] != NoPeer) {
-				t.Fatalf("block %d of piece %d was received and is still owed", i, o.piece)
-			}
-		}
-	}
+	check(t, p)
 }
 
 func answer(p *Picker, owed map[PeerID]map[Block]bool, id PeerID, count int, good bool) {

@@ -41,7 +41,6 @@ func (p *Picker) Received(id PeerID, blk Block) Receipt {
 	if !slices.Contains(o.senders, id) {
 		o.senders = append(o.senders, id)
 	}
-	p.news = true
 	p.quiet = 0
 	r.Wanted, r.Whole = true, o.unreceived == 0
 	return r
@@ -90,7 +89,7 @@ func (p *Picker) Verified(piece int, ok bool) {
 	p.have.add(piece)
 	p.missing--
 	delete(p.single, piece)
-	for _, pr := range p.peers {
+	for _, pr := range p.order {
 		if pr.has.has(piece) {
 			pr.wanted--
 		}

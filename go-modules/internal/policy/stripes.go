@@ -40,8 +40,8 @@ func (p *Picker) SetParent(stripe int, id PeerID) {
 }
 
 // SetOrigin says which connected peer is the origin of the artifact. With a topology, it is asked
-// only for stripes that it is the parent of, there only for pieces that nobody else has, and
-// else only when nothing has come from anyone for a while.
+// only for stripes that it is the parent of, there only for pieces that nobody else has, and else
+// only when nothing has come from anyone for a while, for one piece at a time.
 func (p *Picker) SetOrigin(id PeerID) {
 	p.origin = id
 	p.survey()
@@ -56,12 +56,17 @@ func (p *Picker) SetRate(id PeerID, blocksPerSecond float64) {
 }
 
 // Tick is to be called about four times a second; it is how the Picker notices that nothing comes.
+// The origin then becomes the parent of the stripes that have none, until SetParent names another.
 func (p *Picker) Tick() {
 	p.quiet++
-	if p.news || p.missing == 0 {
-		p.quiet = 0
+	if p.missing == 0 || !p.starving() || p.origin == NoPeer {
+		return
 	}
-	p.news = false
+	for s := range p.stripes {
+		if p.stripes[s].parent == NoPeer {
+			p.stripes[s].parent = p.origin
+		}
+	}
 }
 
 // survey finds how far the stripes have come among the peers.
@@ -73,8 +78,8 @@ func (p *Picker) survey() {
 	for s := range p.stripes {
 		p.stripes[s].front = -1
 	}
-	for id, pr := range p.peers {
-		if id != p.origin {
+	for _, pr := range p.order {
+		if pr.id != p.origin {
 			pr.has.each(func(i int) { p.stripes[i%k].front = max(p.stripes[i%k].front, i) })
 		}
 	}
@@ -97,7 +102,7 @@ func (p *Picker) due(s int, id PeerID) int {
 	return front - window*len(p.stripes)
 }
 
-// starving tells that the origin must be asked, whoever is our parent.
+// starving tells that nothing came for so long that the origin must be asked, whoever is our parent.
 func (p *Picker) starving() bool { return p.quiet >= patience }
 
 // mayServe tells whether a peer may be asked for blocks of an open piece of another one.

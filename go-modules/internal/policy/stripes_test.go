@@ -1,0 +1,211 @@
+package policy
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+const (
+	origin = PeerID(0)
+	first  = PeerID(1) // parent of stripe 0
+	second = PeerID(2) // parent of stripe 1
+)
+
+// newStriped makes a Picker of two stripes and three peers; only the origin has anything yet.
+func newStriped(pieces, maxOpen int) *Picker {
+	p := newPicker(pieces, 1, maxOpen, 1)
+	addPeer(p, origin, upTo(pieces)...)
+	addPeer(p, first)
+	addPeer(p, second)
+	p.SetStripes(2)
+	p.SetOrigin(origin)
+	p.SetParent(0, first)
+	p.SetParent(1, second)
+	return p
+}
+
+func pieces(blks []Block) []int {
+	var list []int
+	for _, blk := range blks {
+		list = append(list, blk.Piece)
+	}
+	return list
+}
+
+func TestParentServesItsStripeInOrder(t *testing.T) {
+	p := newStriped(200, 100)
+	for i := range 20 {
+		p.PeerHas(first, i)
+		p.PeerHas(second, i)
+	}
+	if got := pieces(p.Pick(second, 5)); !slices.Equal(got, []int{1, 3, 5, 7, 9}) {
+		t.Errorf("the parent of stripe 1 was asked for pieces %v", got)
+	}
+	if got := pieces(p.Pick(first, 3)); !slices.Equal(got, []int{0, 2, 4}) {
+		t.Errorf("the parent of stripe 0 was asked for pieces %v", got)
+	}
+	if got := pieces(p.Pick(origin, 5)); len(got) != 0 {
+		t.Errorf("the origin, no parent, was asked for pieces %v", got)
+	}
+}
+
+func TestLatePiecesComeFromAnyone(t *testing.T) {
+	p := newStriped(200, 100)
+	third := PeerID(3)
+	addPeer(p, third, 0)
+	if got := p.Pick(third, 5); len(got) != 0 {
+		t.Fatalf("a piece that is not late was asked of another than its parent: %v", got)
+	}
+	p.PeerHas(third, 2*window+4)
+	if got := pieces(p.Pick(third, 5)); !slices.Equal(got, []int{0}) {
+		t.Errorf("of the pieces 0 and %d, %v were taken for late", 2*window+4, got)
+	}
+}
+
+func TestEndOfStripeComesFromAnyone(t *testing.T) {
+	p := newStriped(20, 20)
+	third := PeerID(3)
+	addPeer(p, third, 14, 16, 18)
+	if got := pieces(p.Pick(third, 5)); !slices.Equal(got, []int{14, 16, 18}) {
+		t.Errorf("at the end of its stripe, pieces %v were asked for", got)
+	}
+}
+
+func TestStripeWithoutParentComesFromAnyoneButTheOrigin(t *testing.T) {
+	p := newStriped(200, 100)
+	p.PeerHas(second, 0)
+	p.RemovePeer(first)
+	if got := p.Pick(origin, 5); len(got) != 0 {
+		t.Errorf("the origin was asked for %v", got)
+	}
+	if got := pieces(p.Pick(second, 5)); !slices.Equal(got, []int{0}) {
+		t.Errorf("pieces %v were asked for, want 0", got)
+	}
+}
+
+func TestOriginServesRootsWhatNobodyElseHas(t *testing.T) {
+	p := newStriped(10, 10)
+	p.SetParent(0, origin)
+	p.PeerHas(second, 2)
+	p.PeerHas(second, 6)
+	if got := pieces(p.Pick(origin, 5)); !slices.Equal(got, []int{0, 4, 8}) {
+		t.Errorf("the origin was asked for pieces %v", got)
+	}
+	if got := pieces(p.Pick(second, 5)); !slices.Equal(got, []int{2, 6}) {
+		t.Errorf("pieces %v of the root's stripe were asked of a peer that has them", got)
+	}
+}
+
+func TestOriginIsTheLastResort(t *testing.T) {
+	p := newStriped(100, 10)
+	for range patience - 1 {
+		p.Tick()
+	}
+	if got := p.Pick(origin, 5); len(got) != 0 {
+		t.Fatalf("the origin was asked for %v before anything was late", got)
+	}
+	p.Tick()
+	if got := p.Pick(origin, 5); len(got) != 1 {
+		t.Errorf("a starving peer with parents asked the origin for %v, want one piece", got)
+	}
+	p = newStriped(100, 20)
+	p.SetParent(0, NoPeer)
+	for range patience {
+		p.Tick()
+	}
+	if got := pieces(p.Pick(origin, 5)); !slices.Equal(got, []int{0, 2, 4, 6, 8}) {
+		t.Errorf("of the stripe without a parent, pieces %v were asked of the origin", got)
+	}
+}
+
+func TestNoParentUsesUpTheOpenPieces(t *testing.T) {
+	p := newStriped(100, 6)
+	for i := range 50 {
+		p.PeerHas(first, i)
+		p.PeerHas(second, i)
+	}
+	if got := len(p.Pick(first, 20)); got != 3 {
+		t.Errorf("one of two parents began %d of 6 pieces", got)
+	}
+	if got := len(p.Pick(second, 20)); got != 3 {
+		t.Errorf("the other parent began %d of 6 pieces", got)
+	}
+}
+
+// TestEndGameComparesRates: what a slow peer owes is asked of a fast one, the last block first; what
+// a peer of the same rate owes is not asked for twice.
+func TestEndGameComparesRates(t *testing.T) {
+	for _, test := range []struct {
+		slow, fast float64
+		want       []int
+	}{
+		{1, 1, []int{3}}, // it comes fourth from the one, and first from the other
+		{1, 100, []int{3, 2, 1, 0}},
+		{100, 1, nil},
+		{0, 1, []int{3, 2, 1, 0}},
+		{1, unknown, []int{3}},
+		{unknown, unknown, []int{3, 2, 1, 0}},
+	} {
+		p := newPicker(1, 4, 2, 1)
+		addPeer(p, 1, 0)
+		addPeer(p, 2, 0)
+		p.SetRate(1, test.slow)
+		p.SetRate(2, test.fast)
+		p.Pick(1, 4)
+		var got []int
+		for _, blk := range p.Pick(2, 10) {
+			got = append(got, blk.Index)
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("rates %v and %v: blocks %v were asked for twice, want %v", test.slow, test.fast, got, test.want)
+		}
+	}
+}
+
+// BenchmarkPick is the common case in a big torrent: a parent has one piece more.
+func BenchmarkPick(b *testing.B) {
+	const n = 100_000
+	var p *Picker
+	for i := range b.N {
+		piece := i % n
+		if piece == 0 {
+			b.StopTimer()
+			p = New(Config{Pieces: n, Blocks: func(int) int { return 1 }, MaxOpen: 64, Rand: rand.New(rand.NewPCG(1, 1))})
+			for id := range PeerID(12) {
+				addPeer(p, id)
+			}
+			p.SetStripes(4)
+			for s := range 4 {
+				p.SetParent(s, PeerID(s))
+			}
+			b.StartTimer()
+		}
+		parent := PeerID(piece % 4)
+		p.PeerHas(parent, piece)
+		for _, blk := range p.Pick(parent, 8) {
+			if p.Received(parent, blk).Whole {
+				p.Verified(blk.Piece, true)
+			}
+		}
+	}
+}
+
+// BenchmarkPickOfAll is the other extreme: a peer that has everything is asked for one piece after the other.
+func BenchmarkPickOfAll(b *testing.B) {
+	const n = 100_000
+	var p *Picker
+	for i := range b.N {
+		if i%n == 0 {
+			b.StopTimer()
+			p = New(Config{Pieces: n, Blocks: func(int) int { return 1 }, MaxOpen: 64, Rand: rand.New(rand.NewPCG(1, 1))})
+			addPeer(p, 1, upTo(n)...)
+			b.StartTimer()
+		}
+		for _, blk := range p.Pick(1, 1) {
+			if p.Received(1, blk).Whole {
+				p.Verified(blk.Piece, true)
+			}
+		}
+	}
+}

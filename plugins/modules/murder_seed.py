@@ -1,0 +1,147 @@
+# Copyright: (c) the corvus.murder authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Documentation only: the module is the program beside this file, which make build puts there.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: murder_seed
+short_description: Make a torrent of a file or directory and seed it
+version_added: 1.0.0
+author: the corvus.murder authors (@corvus)
+description:
+  - Reads a file or a directory tree once, writes its C(.torrent), and starts a daemon that seeds it.
+  - A directory is seeded with everything in it, also empty files and directories, symbolic links and permissions.
+  - If the source has changed since the seeder was started, the seeder is replaced.
+extends_documentation_fragment:
+  - corvus.murder.murder
+  - corvus.murder.murder.reach
+  - corvus.murder.murder.attributes
+attributes:
+  diff_mode:
+    description: Will return details on what has changed, when in diff mode.
+    support: none
+options:
+  state:
+    description:
+      - With V(started) the source is seeded when the task is done.
+      - With V(present) only the C(.torrent) is made, for a seeder elsewhere that has the same source.
+      - With V(stopped) it is not seeded. Source and C(.torrent) stay.
+      - With V(absent) it is not seeded, and the C(.torrent) is removed. The source always stays.
+    type: str
+    choices: [started, stopped, present, absent]
+    default: started
+  src:
+    description:
+      - File or directory to seed.
+      - It is needed with O(state=started) and O(state=present); otherwise O(torrent) does as well.
+    type: path
+  tracker:
+    description:
+      - Tracker of the swarm, as V(HOST:PORT) or as an announce URL. It is needed with O(state=started).
+    type: str
+  torrent:
+    description:
+      - Path of the C(.torrent). By default it is O(src) with C(.torrent) behind it.
+    type: path
+  piece_size:
+    description:
+      - Size of a piece, a power of two, such as V(1M). V(0) chooses by the size of the source.
+    type: bytes
+    default: 0
+  exclude:
+    description:
+      - Patterns of names in a directory that are left out, such as V(*.tmp).
+    type: list
+    elements: str
+  upload_limit:
+    description:
+      - Most bytes a second to send, such as V(10M). V(0) means no limit.
+    type: bytes
+    default: 0
+  idle_timeout:
+    description:
+      - Seconds without a connected peer after which the seeder ends by itself. With V(0) it never does.
+    type: int
+    default: 3600
+seealso:
+  - module: corvus.murder.murder_tracker
+  - module: corvus.murder.murder_peer
+"""
+
+EXAMPLES = r"""
+- name: Seed a release
+  corvus.murder.murder_seed:
+    src: /srv/releases/app-2.4.tar
+    tracker: tracker.example.com:8998
+    token: "{{ vault_murder_token }}"
+  register: seed
+
+- name: Have it on all hosts
+  corvus.murder.murder_peer:
+    torrent_content: "{{ seed.torrent_content }}"
+    token: "{{ vault_murder_token }}"
+    dest: /opt/app-2.4.tar
+
+- name: Only make the torrent of a directory, without what editors leave
+  corvus.murder.murder_seed:
+    state: present
+    src: /srv/www
+    tracker: tracker.example.com:8998
+    exclude: ["*~", ".*.swp"]
+"""
+
+RETURN = r"""
+torrent:
+  description: Path of the C(.torrent).
+  returned: success
+  type: str
+  sample: /srv/releases/app-2.4.tar.torrent
+torrent_content:
+  description: The C(.torrent) itself, in base64; the option O(corvus.murder.murder_peer#module:torrent_content).
+  returned: when O(state=started) or O(state=present)
+  type: str
+  sample: ZDg6YW5ub3VuY2UzMDpodHRwOi8v...
+infohash:
+  description: What identifies the torrent.
+  returned: when O(state=started) or O(state=present)
+  type: str
+  sample: 5d1a1a8b1c8f4d0e9b3c6a7f2e4d5c6b7a8f9e0d
+size:
+  description: Bytes of the source.
+  returned: when O(state=started) or O(state=present)
+  type: int
+  sample: 209715200
+piece_size:
+  description: Bytes of a piece.
+  returned: when O(state=started) or O(state=present)
+  type: int
+  sample: 262144
+pieces:
+  description: How many pieces there are.
+  returned: when O(state=started) or O(state=present)
+  type: int
+  sample: 800
+files:
+  description: How many files there are.
+  returned: when O(state=started) or O(state=present)
+  type: int
+  sample: 1
+port:
+  description: Port that the seeder listens on, V(0) if there is none.
+  returned: success
+  type: int
+  sample: 10000
+pid:
+  description: Process that is the seeder, V(0) if there is none.
+  returned: success
+  type: int
+  sample: 4712
+state:
+  description: V(started), V(present), V(stopped) or V(absent).
+  returned: success
+  type: str
+  sample: started
+"""

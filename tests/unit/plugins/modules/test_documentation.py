@@ -1,0 +1,69 @@
+"""The documentation of the modules says what the program says of itself."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pathlib
+import subprocess
+
+import pytest
+import yaml
+from ansible_collections.corvus.murder.plugins.doc_fragments.murder import ModuleDocFragment
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[4]
+MODULES = ["murder_tracker", "murder_seed", "murder_peer"]
+PROGRAM = CHECKOUT / "plugins" / "programs" / "murder_linux_amd64"
+
+
+def documentation(module: str) -> dict:
+    return yaml.safe_load(importlib.import_module(f"ansible_collections.corvus.murder.plugins.modules.{module}").DOCUMENTATION)
+
+
+def documented(module: str) -> dict:
+    """Options with those of the fragments, in the form of --spec."""
+    doc = documentation(module)
+    options = dict(doc["options"])
+    for name in doc["extends_documentation_fragment"]:
+        fragment = name.removeprefix("corvus.murder.murder").lstrip(".").upper() or "DOCUMENTATION"
+        options |= yaml.safe_load(getattr(ModuleDocFragment, fragment))["options"]
+    return {
+        name: {
+            "type": option["type"],
+            "elements": option.get("elements"),
+            "required": option.get("required", False),
+            "default": option.get("default"),
+            "choices": option.get("choices") or [],
+            "aliases": option.get("aliases") or [],
+        }
+        for name, option in options.items()
+    }
+
+
+def of_program(module: str) -> dict:
+    """Options that the program has; an empty default is none."""
+    done = subprocess.run([PROGRAM, module, "--spec"], capture_output=True, text=True, check=True, timeout=60)
+    options = json.loads(done.stdout)["options"]
+    for option in options.values():
+        option.pop("no_log")
+        option.setdefault("elements", None)
+        option["choices"] = option["choices"] or []
+        option["aliases"] = option["aliases"] or []
+        option["default"] = None if option["default"] in ("", []) else option["default"]
+        if option["type"] == "str" and option["default"] is not None:
+            option["default"] = str(option["default"])
+    return options
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_options(module):
+    assert documented(module) == of_program(module)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_use_options_that_exist(module):
+    loaded = importlib.import_module(f"ansible_collections.corvus.murder.plugins.modules.{module}")
+    for task in yaml.safe_load(loaded.EXAMPLES):
+        for name, options in task.items():
+            if name.startswith("corvus.murder."):
+                assert set(options) <= set(documented(name.removeprefix("corvus.murder.")))
