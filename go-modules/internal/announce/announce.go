@@ -40,6 +40,9 @@ type Request struct {
 	NumWant int
 }
 
+// NoRank is the rank of a peer without a place in the trees.
+const NoRank = -1
+
 // Response is the tracker's answer to an announce.
 type Response struct {
 	// Interval is the time until the next announce, between a second and a day whatever the tracker
@@ -52,6 +55,9 @@ type Response struct {
 	// Finished is set by this project's tracker when every peer that it expects has completed: nobody
 	// needs to be seeded any more.
 	Finished bool
+	// Stripes is the number of trees that this project's tracker lays over a swarm, 0 where there are none.
+	// Rank is the peer's own place in them, NoRank for the seeder; Size is the number of ranks in use.
+	Stripes, Rank, Size int
 	// Warning is the tracker's "warning message", empty when there was none.
 	Warning string
 }

@@ -12,6 +12,8 @@ import (
 const (
 	minInterval = time.Second
 	maxInterval = 24 * time.Hour
+	maxStripes  = 1 << 10
+	maxSize     = 1 << 20
 )
 
 // reply is an announce response on the wire. Peers come as a string (compact) or a list of
@@ -24,6 +26,9 @@ type reply struct {
 	Complete    int           `bencode:"complete"`
 	Incomplete  int           `bencode:"incomplete"`
 	Finished    int           `bencode:"finished"`
+	Rank        int           `bencode:"rank"`
+	Size        int           `bencode:"size"`
+	Stripes     int           `bencode:"stripes"`
 	Peers       bencode.Bytes `bencode:"peers"`
 	Peers6      bencode.Bytes `bencode:"peers6"`
 }
@@ -52,8 +57,12 @@ func parseAnnounce(body []byte) (Response, error) {
 		Complete:   max(r.Complete, 0),
 		Incomplete: max(r.Incomplete, 0),
 		Finished:   r.Finished == 1,
+		Rank:       NoRank,
 		Peers:      append(v4, v6...),
 		Warning:    printable(r.Warning, maxReason),
+	}
+	if r.Stripes > 0 && r.Stripes <= maxStripes && r.Rank >= 0 && r.Rank <= r.Size && r.Size <= maxSize {
+		response.Stripes, response.Rank, response.Size = r.Stripes, r.Rank-1, r.Size
 	}
 	if r.MinInterval > 0 {
 		response.MinInterval = min(seconds(r.MinInterval), response.Interval)

@@ -39,15 +39,26 @@ var Rules = []Rule{
 	},
 	{
 		Package:  "internal/swarm",
-		Internal: []string{"internal/announce", "internal/artifact", "internal/policy"},
+		Internal: []string{"internal/announce", "internal/artifact", "internal/policy", "internal/tracker/topology"},
 		Foreign:  []string{torrent, "github.com/anacrolix/chansync", sys, "golang.org/x/time"},
 		Why:      "the engine moves pieces; who asked for it, and how a daemon lives, is not its business",
 	},
 	{
 		Package:  "internal/tracker",
-		Internal: []string{"internal/announce"},
+		Internal: []string{"internal/announce", "internal/tracker/topology"},
 		Foreign:  []string{torrent, sys},
 		Why:      "a tracker works without any file of the artifact and without the engine",
+	},
+	{
+		Package: "internal/tracker/topology",
+		Never:   world,
+		Why:     "who feeds whom is decided without I/O, the same in the tracker, in peers and in the simulator",
+	},
+	{
+		Package:  "internal/sim",
+		Internal: []string{"internal/policy", "internal/tracker/topology"},
+		Never:    world,
+		Why:      "a simulator of the very code of the engine needs no I/O",
 	},
 	{
 		Package: "internal/policy",

@@ -84,6 +84,7 @@ func (p *Picker) choose(id PeerID, pr *peer) int {
 		}
 	}
 	if c.best >= 0 {
+		Own++
 		return c.best
 	}
 	if c.only {
@@ -99,6 +100,7 @@ func (p *Picker) choose(id PeerID, pr *peer) int {
 			p.scan(&c, pr, s, 0, p.due(s, id))
 		}
 	}
+	if c.best>=0 {Late++}
 	return c.best
 }
 

@@ -8,10 +8,14 @@ const (
 	// window is how many pieces of a stripe its parent may be behind the foremost that any peer
 	// announced. A piece farther behind is late. Down a tree each edge costs about one piece, so
 	// in order to be late a piece must be behind by more than the depth of usual trees.
-	window = 12
 	// patience is how many quiet ticks make a peer ask the origin although nobody told it to.
 	patience = 4
 )
+
+var window = 12
+var TailRule = true
+var Late, Own int
+func SetWindow(n int) { window = n }
 
 // stripe is one of the flows that a topology cuts the torrent into.
 type stripe struct {
@@ -96,7 +100,7 @@ func (p *Picker) due(s int, id PeerID) int {
 		return 0
 	case parent == NoPeer || parent == p.origin || p.peers[parent] == nil:
 		return p.cfg.Pieces
-	case front+len(p.stripes) >= p.cfg.Pieces:
+	case TailRule && front+len(p.stripes) >= p.cfg.Pieces:
 		return p.cfg.Pieces // the flow has ended: whoever has a piece has nothing better to do
 	}
 	return front - window*len(p.stripes)

@@ -11,6 +11,7 @@ import (
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
 
+	"corvus.murder/internal/announce"
 	"corvus.murder/internal/policy"
 )
 
@@ -38,6 +39,8 @@ type conn struct {
 	out    *outbox
 
 	client     string
+	rank       int            // its place in the trees, or announce.NoRank
+	owed       bool           // it owed us blocks at the last tick
 	ours       bool           // it is a peer of this program
 	seeder     bool           // the origin of the artifact
 	told       bool           // it has said what it has
@@ -132,7 +135,7 @@ func (s *Swarm) join(ctx context.Context, c *conn) {
 		_ = c.nc.Close()
 		return
 	}
-	c.id = s.nextID
+	c.id, c.rank = s.nextID, announce.NoRank
 	s.nextID++
 	c.choked, c.depth, c.reqq, c.maxRequest = true, startDepth, defaultReqq, BlockSize
 	c.lastBlock = time.Now()
@@ -173,10 +176,12 @@ func (s *Swarm) drop(c *conn, why string) {
 	}
 	s.cfg.Log.Debug("peer left", "addr", c.addr, "why", why)
 	delete(s.conns, c.id)
+	s.forgetRank(c)
 	s.picker.RemovePeer(c.id)
 	c.close()
 	s.totals.BytesUp += c.out.sent.Load()
 	s.totals.LastPeer = time.Now()
+	s.adopt(s.totals.LastPeer)
 	for _, other := range s.conns {
 		s.ask(other)
 	}

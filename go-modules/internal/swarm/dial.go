@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	maxConns         = 120 // connections at once
-	wantConns        = 50  // as long as there are fewer, more are dialed
+	maxConns         = 300 // connections at once
+	wantConns        = 50  // as long as there are fewer, more are dialed; in a topology all that the tracker names
 	maxDialing       = 20
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 10 * time.Second
@@ -43,7 +43,7 @@ func (s *Swarm) dialMore(ctx context.Context, now time.Time) {
 		return // whoever still wants something from us connects
 	}
 	for addr, cand := range s.candidates {
-		if len(s.conns)+s.dialing >= wantConns || s.dialing >= maxDialing {
+		if s.dialing >= maxDialing || (len(s.conns)+s.dialing >= wantConns && s.place.stripes == 0) {
 			return
 		}
 		if cand.dialing || now.Before(cand.next) || s.connected(addr) {

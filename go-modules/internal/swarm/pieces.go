@@ -153,6 +153,11 @@ func (s *Swarm) tickConn(c *conn, now time.Time) {
 	got := float64(c.down-c.downSeen) / tickEvery.Seconds()
 	c.downSeen = c.down
 	c.rate += (got - c.rate) / 4
+	owes := s.picker.Owes(c.id) > 0
+	if owes && c.owed {
+		s.picker.SetRate(c.id, c.rate/BlockSize)
+	}
+	c.owed = owes
 	// Requests for about a second of what the peer delivers keep its link busy whatever the delay.
 	c.depth = max(startDepth, min(maxDepth, int(c.rate)/BlockSize))
 	if s.picker.Owes(c.id) > 0 && now.Sub(c.lastBlock) > snubbedAfter {

@@ -89,6 +89,7 @@ type Swarm struct {
 	free       [][]byte
 	lastNew    time.Time // when the last missing block came
 	tracker    trackerState
+	place      place
 	totals     Stats
 
 	joined    chan *conn
@@ -120,6 +121,7 @@ func New(cfg Config) (*Swarm, error) {
 		candidates: make(map[netip.AddrPort]*candidate),
 		banned:     make(map[[20]byte]bool),
 		buffers:    make(map[int][]byte),
+		place:      place{rank: announce.NoRank, byRank: make(map[int]*conn)},
 		joined:     make(chan *conn),
 		events:     make(chan event, 64),
 		dialled:    make(chan dialResult),
@@ -230,6 +232,8 @@ func (s *Swarm) loop(ctx context.Context) error {
 
 // tick does what is due by time.
 func (s *Swarm) tick(ctx context.Context, now time.Time) error {
+	s.adopt(now)
+	s.picker.Tick()
 	for _, c := range s.conns {
 		s.tickConn(c, now)
 	}

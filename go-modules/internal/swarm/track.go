@@ -101,6 +101,7 @@ func (s *Swarm) handleAnnounce(ctx context.Context, r announceResult) error {
 	if r.resp.Finished {
 		s.finished.Set()
 	}
+	s.take(r.resp, now)
 	for _, addr := range r.resp.Peers {
 		s.meet(addr)
 	}

@@ -24,6 +24,7 @@ type extended struct {
 
 // murderKey is what our own peers tell each other in the extension handshake.
 type murderKey struct {
+	Rank    int `bencode:"rank"`    // its place in the trees plus one, 0 for none
 	Request int `bencode:"request"` // the longest request that it serves, in bytes
 	Seeder  int `bencode:"seeder"`  // 1: the origin of the artifact
 }
@@ -31,16 +32,7 @@ type murderKey struct {
 // greet sends what a connection begins with: extensions, what we have, and that we serve. Nobody is
 // ever choked: in a fleet under one command there is nothing to trade for.
 func (s *Swarm) greet(c *conn) {
-	if c.ltep {
-		hello := extended{M: map[string]int{}, V: "corvus.murder", Reqq: ownReqq, Port: s.port(), Murder: &murderKey{Request: maxRequest}}
-		if s.cfg.Seeder {
-			hello.Murder.Seeder = 1
-		}
-		c.out.send(pp.Message{
-			Type: pp.Extended, ExtendedID: pp.HandshakeExtendedID,
-			ExtendedPayload: bencode.MustMarshal(hello),
-		})
-	}
+	s.hello(c)
 	n := s.cfg.Torrent.NumPieces()
 	switch missing := s.picker.Missing(); {
 	case c.fast && missing == 0:
@@ -51,6 +43,24 @@ func (s *Swarm) greet(c *conn) {
 		c.out.send(pp.Message{Type: pp.Bitfield, Bitfield: s.picker.Bitfield()})
 	}
 	c.out.send(pp.Message{Type: pp.Unchoke})
+}
+
+// hello sends our extension handshake.
+func (s *Swarm) hello(c *conn) {
+	if !c.ltep {
+		return
+	}
+	hello := extended{
+		M: map[string]int{}, V: "corvus.murder", Reqq: ownReqq, Port: s.port(),
+		Murder: &murderKey{Request: maxRequest, Rank: s.place.rank + 1},
+	}
+	if s.cfg.Seeder {
+		hello.Murder.Seeder = 1
+	}
+	c.out.send(pp.Message{
+		Type: pp.Extended, ExtendedID: pp.HandshakeExtendedID,
+		ExtendedPayload: bencode.MustMarshal(hello),
+	})
 }
 
 // handle acts on one message of a peer.
@@ -125,7 +135,10 @@ func (s *Swarm) extended(c *conn, msg *pp.Message) {
 	if hello.Murder != nil {
 		c.ours = true
 		c.maxRequest = max(BlockSize, min(maxRequest, hello.Murder.Request/BlockSize*BlockSize))
-		c.seeder = hello.Murder.Seeder == 1
+		if c.seeder = hello.Murder.Seeder == 1; c.seeder {
+			s.picker.SetOrigin(c.id)
+		}
+		s.meetRank(c, hello.Murder.Rank-1)
 	}
 }
 

@@ -26,6 +26,7 @@ type decision struct {
 	completed            int
 	finished             bool // every expected peer has completed
 	peers                []*Peer
+	rank, stripes, size  int // the peer's place in the trees; stripes 0 means that it has none
 	compact, withPeerIDs bool
 }
 
@@ -54,9 +55,20 @@ func (s *Server) decide(a announcement) (decision, error) {
 		withPeerIDs: a.withIDs,
 	}
 	if a.event != announce.Stopped {
-		d.peers = Choose(s.rng, &a.peer, w.peers, a.want)
+		s.introduce(&d, w, a)
 	}
 	return d, nil
+}
+
+// introduce decides whom a peer is told of: its neighbours in the trees if it follows them, else anybody.
+func (s *Server) introduce(d *decision, w *swarm, a announcement) {
+	self := w.peers[w.index[a.peer.Addr]]
+	if a.want == 0 || !w.trees.follows(self) {
+		d.peers = Choose(s.rng, &a.peer, w.peers, a.want)
+		return
+	}
+	d.peers = w.trees.neighbours(s.rng, self, w.peers)
+	d.rank, d.stripes, d.size = self.rank, w.trees.stripes, w.trees.ranks.Size()
 }
 
 func (s *Server) admit(a announcement) (*torrent, error) {

@@ -17,6 +17,9 @@ type announceReply struct {
 	Incomplete  int    `bencode:"incomplete"`
 	Peers       any    `bencode:"peers"`
 	Peers6      []byte `bencode:"peers6,omitempty"`
+	Rank        int    `bencode:"rank,omitempty"` // ours: place in the trees plus one, 0 for none
+	Size        int    `bencode:"size,omitempty"`
+	Stripes     int    `bencode:"stripes,omitempty"`
 }
 
 type peerReply struct {
@@ -41,6 +44,11 @@ func (d decision) encode() ([]byte, error) {
 		Complete:    d.seeders,
 		Downloaded:  d.completed,
 		Incomplete:  d.leechers,
+		Size:        d.size,
+		Stripes:     d.stripes,
+	}
+	if d.stripes > 0 {
+		r.Rank = d.rank + 1
 	}
 	if d.finished {
 		r.Finished = 1

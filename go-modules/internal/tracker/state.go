@@ -61,6 +61,7 @@ type savedSwarm struct {
 	Completed  int                  `json:"completed"`
 	Uploaded   int64                `json:"uploaded"`
 	Downloaded int64                `json:"downloaded"`
+	Stripes    int                  `json:"stripes,omitempty"`
 	Peers      []savedPeer          `json:"peers"`
 	Sessions   map[identity]session `json:"sessions"`
 }
@@ -72,6 +73,7 @@ type savedPeer struct {
 	Uploaded   int64          `json:"uploaded"`
 	Downloaded int64          `json:"downloaded"`
 	Seen       time.Time      `json:"seen"`
+	Rank       int            `json:"rank,omitempty"` // plus one; 0 for none
 }
 
 func (s *Server) path(name string) string { return filepath.Join(s.cfg.StateDir, name) }
@@ -104,11 +106,11 @@ func (s *Server) savePeers() error {
 
 func (w *swarm) save(infohash [20]byte) savedSwarm {
 	saved := savedSwarm{
-		Infohash: infohash, Completed: w.completed, Uploaded: w.uploaded, Downloaded: w.downloaded,
+		Infohash: infohash, Stripes: w.trees.stripes, Completed: w.completed, Uploaded: w.uploaded, Downloaded: w.downloaded,
 		Peers: make([]savedPeer, len(w.peers)), Sessions: maps.Clone(w.sessions),
 	}
 	for i, p := range w.peers {
-		saved.Peers[i] = savedPeer{p.ID, p.Addr, p.Left, p.Uploaded, p.Downloaded, p.Seen}
+		saved.Peers[i] = savedPeer{p.ID, p.Addr, p.Left, p.Uploaded, p.Downloaded, p.Seen, p.rank + 1}
 	}
 	return saved
 }
@@ -185,7 +187,7 @@ func (s *Server) readTorrents(data []byte) error {
 		if err := t.Validate(); err != nil {
 			return fmt.Errorf("torrent %x: %w", t.Infohash, err)
 		}
-		torrents[t.Infohash] = &torrent{info: t.Torrent, registered: t.Registered, withdrawn: t.Withdrawn, reason: t.Reason, swarm: newSwarm()}
+		torrents[t.Infohash] = &torrent{info: t.Torrent, registered: t.Registered, withdrawn: t.Withdrawn, reason: t.Reason, swarm: newSwarm(newTrees(s.cfg.Expect, int(t.Pieces)))}
 	}
 	s.torrents = torrents
 	return nil
@@ -227,7 +229,10 @@ func (s *Server) readPeers(data []byte) error {
 }
 
 func (saved savedSwarm) restore(now time.Time) (swarm, error) {
-	w := newSwarm()
+	w := newSwarm(trees{stripes: saved.Stripes, byRank: map[int]*Peer{}})
+	if saved.Stripes < 0 || saved.Stripes > maxStripes {
+		return w, fmt.Errorf("%d stripes are out of range", saved.Stripes)
+	}
 	if saved.Completed < 0 || !within(maxTotal, saved.Uploaded, saved.Downloaded) {
 		return w, errors.New("totals are out of range")
 	}
@@ -244,6 +249,9 @@ func (saved savedSwarm) restore(now time.Time) (swarm, error) {
 			return w, fmt.Errorf("peer %s is given twice or out of range", one.Addr)
 		}
 		p := &Peer{ID: one.ID, Addr: one.Addr, Left: one.Left, Uploaded: one.Uploaded, Downloaded: one.Downloaded, Seen: one.Seen}
+		if err := w.trees.restore(p, one.Rank-1); err != nil {
+			return w, err
+		}
 		w.add(p)
 		p.grant(now, interval(len(saved.Peers)))
 	}

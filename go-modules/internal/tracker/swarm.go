@@ -16,6 +16,7 @@ type Peer struct {
 	// Seen is when it announced last.
 	Seen time.Time
 
+	rank     int           // its place in the trees, or noRank
 	interval time.Duration // what it was told
 	deadline time.Time     // when it counts as silent
 }
@@ -46,6 +47,7 @@ const maxTotal = 1 << 61
 // swarm is everything known of the peers of one torrent. A peer is known by its address: a program
 // that starts anew on the same port takes the place of the one before.
 type swarm struct {
+	trees    trees
 	peers    []*Peer
 	index    map[netip.AddrPort]int
 	sessions map[identity]session
@@ -55,20 +57,26 @@ type swarm struct {
 	uploaded, downloaded int64 // bytes, by all sessions
 }
 
-func newSwarm() swarm {
-	return swarm{index: map[netip.AddrPort]int{}, sessions: map[identity]session{}}
+func newSwarm(trees trees) swarm {
+	return swarm{trees: trees, index: map[netip.AddrPort]int{}, sessions: map[identity]session{}}
 }
 
 // record takes in one accepted announce. maxSessions bounds what is remembered of peers that are
 // gone; beyond it new ones add nothing to the totals.
 func (w *swarm) record(a announcement, now time.Time, maxSessions int) {
 	w.account(a, maxSessions)
+	rank := noRank
+	if i, known := w.index[a.peer.Addr]; known && w.peers[i].ID == a.peer.ID && a.event != announce.Stopped {
+		rank = w.peers[i].rank
+		w.peers[i].rank = noRank // which it keeps
+	}
 	w.remove(a.peer.Addr)
 	if a.event == announce.Stopped {
 		return
 	}
 	p := a.peer
 	p.Seen = now
+	w.trees.enter(&p, rank)
 	w.add(&p)
 	p.grant(now, interval(len(w.peers)))
 }
@@ -114,6 +122,7 @@ func (w *swarm) remove(addr netip.AddrPort) {
 	if w.peers[i].Seeder() {
 		w.seeders--
 	}
+	w.trees.leave(w.peers[i])
 	last := len(w.peers) - 1
 	w.peers[i] = w.peers[last]
 	w.index[w.peers[i].Addr] = i
@@ -136,6 +145,9 @@ func (w *swarm) expire(now time.Time) int {
 
 // disband forgets the peers and keeps the totals.
 func (w *swarm) disband() {
+	for _, p := range w.peers {
+		w.trees.leave(p)
+	}
 	w.peers, w.seeders = nil, 0
 	clear(w.index)
 	clear(w.sessions)

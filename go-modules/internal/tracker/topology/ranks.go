@@ -22,6 +22,14 @@ func (r *Ranks) Take() int {
 	return (len(r.Used) - 1) * 64
 }
 
+// Claim gives away a certain rank, one that was in use before a restart.
+func (r *Ranks) Claim(rank int) {
+	for rank/64 >= len(r.Used) {
+		r.Used = append(r.Used, 0)
+	}
+	r.Used[rank/64] |= 1 << (rank % 64)
+}
+
 // Free takes a rank back. It does nothing if the rank is not in use.
 func (r *Ranks) Free(rank int) {
 	if !r.Present(rank) {

@@ -1,0 +1,93 @@
+package swarm
+
+import (
+	"time"
+
+	"corvus.murder/internal/announce"
+	"corvus.murder/internal/policy"
+	"corvus.murder/internal/tracker/topology"
+)
+
+// settling is how long neighbours that the tracker named count as present although they are not
+// connected yet. Without it everybody would take the seeder for its parent at the start.
+const settling = 2 * time.Second
+
+// place is where the tracker has put this peer in the trees of the topology. Everybody works out its
+// own parents from the ranks that it is connected to, so that they are right the moment a connection
+// comes or goes.
+type place struct {
+	stripes int // 0: no topology
+	rank    int // announce.NoRank for the seeder
+	size    int // ranks in use, as far as known
+	since   time.Time
+	byRank  map[int]*conn
+}
+
+// take acts on the place that an announce was answered with.
+func (s *Swarm) take(r announce.Response, now time.Time) {
+	p := &s.place
+	if r.Stripes == 0 {
+		return
+	}
+	if p.stripes != r.Stripes {
+		p.stripes, p.since = r.Stripes, now
+		s.picker.SetStripes(r.Stripes)
+	}
+	known := p.rank
+	p.rank, p.size = r.Rank, max(p.size, r.Size)
+	if p.rank != known {
+		for _, c := range s.conns {
+			s.hello(c) // BEP 10: a handshake may be sent again when something has changed
+		}
+	}
+	s.adopt(now)
+}
+
+// meetRank notes the rank that a peer has told of itself.
+func (s *Swarm) meetRank(c *conn, rank int) {
+	s.forgetRank(c)
+	if rank < 0 || rank >= 1<<20 {
+		return
+	}
+	c.rank = rank
+	s.place.byRank[rank] = c
+	s.place.size = max(s.place.size, rank+1)
+	s.adopt(time.Now())
+}
+
+func (s *Swarm) forgetRank(c *conn) {
+	if c.rank != announce.NoRank && s.place.byRank[c.rank] == c {
+		delete(s.place.byRank, c.rank)
+	}
+	c.rank = announce.NoRank
+}
+
+// adopt works out who feeds us which stripe.
+func (s *Swarm) adopt(now time.Time) {
+	p := &s.place
+	if p.stripes == 0 || p.rank == announce.NoRank || s.picker.Missing() == 0 {
+		return
+	}
+	early := now.Sub(p.since) < settling
+	shape := topology.Shape{Stripes: p.stripes, Peers: p.size}
+	parents := shape.Parents(p.rank, func(rank int) bool { return early || p.byRank[rank] != nil })
+	for stripe, rank := range parents {
+		id := policy.NoPeer
+		if rank == topology.Seeder {
+			id = s.origin()
+		} else if c := p.byRank[rank]; c != nil {
+			id = c.id
+		}
+		s.picker.SetParent(stripe, id)
+	}
+}
+
+// origin is the connection to the seeder, or NoPeer.
+func (s *Swarm) origin() policy.PeerID {
+	for _, c := range s.conns {
+		if c.ours && c.seeder {
+			return c.id
+		}
+	}
+	return policy.NoPeer
+}
