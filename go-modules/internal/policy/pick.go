@@ -8,7 +8,7 @@ const sample = 128
 // Pick chooses up to n blocks to ask a peer for, and records them as owed by it. The order of the
 // result is the order in which to ask.
 func (p *Picker) Pick(id PeerID, n int) []Block {
-	pr := p.peers[id]
+	pr := p.peer(id)
 	if pr == nil || pr.wanted == 0 || n <= 0 {
 		return nil
 	}
@@ -21,11 +21,16 @@ func (p *Picker) Pick(id PeerID, n int) []Block {
 		}
 	}
 	for len(picked) < n && p.mayBegin(pr) {
-		piece := p.choose(id, pr)
+		piece, turn := p.choose(id, pr)
 		if piece < 0 {
 			break
 		}
-		picked = p.take(picked, p.begin(piece, id, pr), id, pr, n)
+		o := p.begin(piece, id, pr)
+		o.stray = !turn
+		picked = p.take(picked, o, id, pr, n)
+		if !turn {
+			break // one at a time, as long as others may know better
+		}
 	}
 	if len(picked) < n && p.unasked > 0 {
 		for _, o := range p.open {
@@ -34,10 +39,16 @@ func (p *Picker) Pick(id PeerID, n int) []Block {
 			}
 		}
 	}
-	if len(pr.owes) == 0 && p.unasked == 0 && p.reach == 0 {
+	if len(pr.owes) == 0 && p.ending() {
 		picked = p.again(id, pr, n)
 	}
 	return picked
+}
+
+// ending tells whether all there is to ask for has been asked for. In a topology that happens all
+// the time, until the last pieces have come in sight.
+func (p *Picker) ending() bool {
+	return p.unasked == 0 && p.reach == 0 && (len(p.stripes) == 0 || p.missing == len(p.open))
 }
 
 // take moves unrequested blocks of an open piece to the picked ones.
@@ -70,38 +81,46 @@ func (p *Picker) mayBegin(pr *peer) bool {
 	return k == 0 || pr.begun < max(1, p.cfg.MaxOpen/k)
 }
 
-// choose finds the piece to begin with a peer, or -1.
-func (p *Picker) choose(id PeerID, pr *peer) int {
+// choose finds the piece to begin with a peer, or -1, and tells whether it is the peer's turn to be
+// asked for it.
+func (p *Picker) choose(id PeerID, pr *peer) (piece int, turn bool) {
 	c := choice{best: -1, left: sample}
 	if len(p.stripes) == 0 {
 		p.anywhere(&c, pr)
-		return c.best
+		return c.best, true
 	}
-	c.only = id == p.origin
+	c.only, c.left = id == p.origin, 1
 	for s := range p.stripes {
-		if p.stripes[s].parent == id {
+		switch {
+		case p.stripes[s].feeder != id:
+		case c.only:
 			p.scan(&c, pr, s, 0, p.cfg.Pieces)
+		default:
+			if c.best < 0 {
+				c.best = p.newest(pr, s)
+			}
 		}
 	}
 	if c.best >= 0 {
-		Own++
-		return c.best
+		return c.best, true
 	}
-	if c.only {
-		if p.starving() && len(pr.owes) == 0 {
-			c.only = false
+	if len(pr.owes) > 0 || (p.slow(pr) && !p.starving()) {
+		return -1, false
+	}
+	if id == p.origin {
+		if p.starving() {
+			c = choice{best: -1, left: 1}
 			p.anywhere(&c, pr)
 		}
-		return c.best
+		return c.best, false
 	}
 	for s := range p.stripes {
-		if p.stripes[s].parent != id {
-			c.left = sample
-			p.scan(&c, pr, s, 0, p.due(s, id))
+		if allowed := p.allowed(&p.stripes[s]); c.best < 0 && allowed > 0 && p.straying(s) < allowed {
+			c.left = 1
+			p.scan(&c, pr, s, 0, p.cfg.Pieces)
 		}
 	}
-	if c.best>=0 {Late++}
-	return c.best
+	return c.best, false
 }
 
 // choice is the search for the rarest piece among the first that are looked at; of equals it takes
@@ -144,13 +163,30 @@ func (p *Picker) scan(c *choice, pr *peer, s, from, to int) {
 			word &= 1<<(to-base) - 1
 		}
 		if s >= 0 {
-			k := len(p.stripes)
-			word &= p.comb << ((s - base%k + k) % k)
+			word &= p.mask(s, w)
 		}
 		for ; word != 0 && c.left > 0; word &= word - 1 {
 			c.consider(p, base+bits.TrailingZeros64(word))
 		}
 	}
+}
+
+// mask has the bits of a stripe's pieces in a word of a bitset.
+func (p *Picker) mask(s, w int) uint64 {
+	k := len(p.stripes)
+	return p.comb << ((s - (w<<6)%k + k) % k)
+}
+
+// newest returns the last piece of a stripe that a peer has and that is not begun, or -1.
+func (p *Picker) newest(pr *peer, s int) int {
+	for w := pr.top >> 6; w >= p.low; w-- {
+		if word := p.fresh[w] & pr.has[w]; word != 0 {
+			if word &= p.mask(s, w); word != 0 {
+				return w<<6 + 63 - bits.LeadingZeros64(word)
+			}
+		}
+	}
+	return -1
 }
 
 func (c *choice) consider(p *Picker, piece int) {
@@ -203,7 +239,7 @@ func (p *Picker) mayHelp(o *opened, id PeerID) bool {
 		p.reset(o)
 	}
 	o.owner = id
-	p.peers[id].begun++
+	p.peer(id).begun++
 	return true
 }
 

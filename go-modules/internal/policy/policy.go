@@ -10,14 +10,16 @@
 //     be passed on, as early as possible.
 //  2. A new piece is begun. Without a topology it is the rarest one that the peer has, random among
 //     equals, so that peers which start together ask for different pieces and can then trade
-//     them. With one (see SetStripes) it is a piece of a stripe that this peer is the parent of, else
-//     a late piece of another stripe; the origin is asked only for what nobody else has.
+//     them. With one (see SetStripes) it is a piece of a stripe that this peer feeds: from the origin
+//     the first that nobody else has, from others the newest, which our own children lack too. Only
+//     of stripes that nobody feeds, and at the end, one piece at a time is asked of anyone.
 //  3. No new piece may be begun (memory is bounded by the number of open pieces), or none is left:
-//     the peer helps with blocks of open pieces that nobody was asked for, with a topology as far
-//     as they are late.
+//     the peer helps with blocks of open pieces that nobody was asked for.
 //  4. Everything has been asked for (the end game of BEP 3): an idle peer is asked for blocks that
 //     another peer still owes, those first which that one would send last, and only those that come
 //     much sooner this way; each block of two peers at the most.
+//
+// Which peer feeds a stripe is looked at again in each Tick.
 //
 // A piece that failed its hash while several peers had sent blocks of it is fetched from one peer
 // only, so that the next failure names the culprit.
@@ -28,8 +30,8 @@ import (
 	"slices"
 )
 
-// PeerID names a connected peer. The caller chooses it; it must not be reused while the Picker
-// still knows a peer of that name.
+// PeerID names a connected peer. The caller chooses it, small numbers from 0 on; it must not be reused
+// while the Picker still knows a peer of that name.
 type PeerID int
 
 // NoPeer is no peer's name.
@@ -70,19 +72,22 @@ type Picker struct {
 	spare   []*opened    // for reuse
 	unasked int          // blocks of open pieces neither received nor requested
 	single  map[int]bool // pieces to be fetched from one peer only
-	peers   map[PeerID]*peer
-	order   []*peer // the same in the order of joining
+	peers   []*peer      // by PeerID; nil: unknown
+	order   []*peer      // in the order of joining
 
 	stripes []stripe // none: no topology
 	comb    uint64   // every len(stripes)-th bit
 	origin  PeerID
-	quiet   int // ticks since a block came
+	quiet   int     // ticks since a block came
+	flowing bool    // a block ever came
+	best    float64 // rate of any peer, in blocks a second
 }
 
 // opened is a piece that was begun.
 type opened struct {
 	piece       int
 	owner       PeerID // who was first asked for it
+	stray       bool   // of a stripe that the owner does not feed
 	blocks      []blockState
 	unrequested int // blocks neither received nor requested
 	unreceived  int
@@ -117,7 +122,6 @@ func New(cfg Config) *Picker {
 		avail:   make([]uint16, cfg.Pieces),
 		byPiece: make(map[int]*opened),
 		single:  make(map[int]bool),
-		peers:   make(map[PeerID]*peer),
 		origin:  NoPeer,
 	}
 	for i := range cfg.Pieces {
@@ -144,16 +148,27 @@ func (p *Picker) Bitfield() []bool {
 	return field
 }
 
+// peer finds a peer, or nil.
+func (p *Picker) peer(id PeerID) *peer {
+	if id < 0 || int(id) >= len(p.peers) {
+		return nil
+	}
+	return p.peers[id]
+}
+
 // AddPeer makes a peer known, which has nothing yet.
 func (p *Picker) AddPeer(id PeerID) {
 	pr := &peer{id: id, has: newBitset(p.cfg.Pieces), top: -1, rate: unknown}
+	for int(id) >= len(p.peers) {
+		p.peers = append(p.peers, nil)
+	}
 	p.peers[id] = pr
 	p.order = append(p.order, pr)
 }
 
 // RemovePeer forgets a peer and frees what it owes for others to be asked.
 func (p *Picker) RemovePeer(id PeerID) {
-	pr := p.peers[id]
+	pr := p.peer(id)
 	if pr == nil {
 		return
 	}
@@ -164,21 +179,14 @@ func (p *Picker) RemovePeer(id PeerID) {
 			p.reach--
 		}
 	})
-	delete(p.peers, id)
+	p.peers[id] = nil
 	p.order = slices.DeleteFunc(p.order, func(other *peer) bool { return other == pr })
-	for s := range p.stripes {
-		if p.stripes[s].parent == id {
-			p.stripes[s].parent = NoPeer
-		}
-	}
-	if p.origin == id {
-		p.origin = NoPeer
-	}
+	p.orphaned(id)
 }
 
 // PeerHas records that a peer has a piece.
 func (p *Picker) PeerHas(id PeerID, piece int) {
-	pr := p.peers[id]
+	pr := p.peer(id)
 	if pr == nil || pr.has.has(piece) {
 		return
 	}
@@ -200,19 +208,19 @@ func (p *Picker) PeerHas(id PeerID, piece int) {
 
 // PeerHasPiece tells whether a peer is known to have a piece.
 func (p *Picker) PeerHasPiece(id PeerID, piece int) bool {
-	pr := p.peers[id]
+	pr := p.peer(id)
 	return pr != nil && pr.has.has(piece)
 }
 
 // PeerComplete tells whether a peer has every piece.
 func (p *Picker) PeerComplete(id PeerID) bool {
-	pr := p.peers[id]
+	pr := p.peer(id)
 	return pr != nil && pr.count == p.cfg.Pieces
 }
 
 // Interesting tells whether a peer has a piece that is missing here.
 func (p *Picker) Interesting(id PeerID) bool {
-	pr := p.peers[id]
+	pr := p.peer(id)
 	return pr != nil && pr.wanted > 0
 }
 
@@ -229,7 +237,7 @@ func (p *Picker) Unavailable() int {
 
 // Owes is the number of blocks that a peer was asked for and has not sent.
 func (p *Picker) Owes(id PeerID) int {
-	if pr := p.peers[id]; pr != nil {
+	if pr := p.peer(id); pr != nil {
 		return len(pr.owes)
 	}
 	return 0

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -190,7 +191,7 @@ func TestEverythingArrives(t *testing.T) {
 				answer(p, owed, id, rapid.IntRange(0, 3).Draw(t, "count"), rapid.Bool().Draw(t, "good"))
 			}
 		}
-		for range 8 * pieces * blocks {
+		for range 2 * firstPatience * (pieces*blocks + 1) {
 			p.Tick()
 			ask(t, p, owed, 0, 3)
 			for id := range owed {
@@ -216,7 +217,7 @@ func arrange(t *rapid.T, p *Picker, id PeerID) {
 	case 2:
 		p.SetRate(id, rapid.Float64Range(0, 10).Draw(t, "rate"))
 	default:
-		p.SetParent(rapid.IntRange(0, 4).Draw(t, "stripe"), id)
+		p.SetParents(rapid.IntRange(0, 4).Draw(t, "stripe"), 1, id, PeerID(rapid.IntRange(0, 1).Draw(t, "backup")))
 	}
 }
 
@@ -240,11 +241,11 @@ func check(t *rapid.T, p *Picker) {
 			}
 		}
 	}
-	if reach != p.reach || unasked != p.unasked || len(p.order) != len(p.peers) {
+	if reach != p.reach || unasked != p.unasked || slices.ContainsFunc(p.order, func(pr *peer) bool { return p.peer(pr.id) != pr }) {
 		t.Fatalf("counted %d fresh pieces within reach and %d blocks to ask for, there are %d and %d", p.reach, p.unasked, reach, unasked)
 	}
-	for id, pr := range p.peers {
-		wanted := 0
+	for _, pr := range p.order {
+		id, wanted := pr.id, 0
 		pr.has.each(func(i int) {
 			if !p.have.has(i) {
 				wanted++

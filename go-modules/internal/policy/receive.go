@@ -16,7 +16,7 @@ type Receipt struct {
 // Received records that a peer sent a block.
 func (p *Picker) Received(id PeerID, blk Block) Receipt {
 	r := Receipt{Cancel: NoPeer}
-	o, pr := p.byPiece[blk.Piece], p.peers[id]
+	o, pr := p.byPiece[blk.Piece], p.peer(id)
 	if o == nil || pr == nil || blk.Index < 0 || blk.Index >= len(o.blocks) {
 		return r
 	}
@@ -32,7 +32,7 @@ func (p *Picker) Received(id PeerID, blk Block) Receipt {
 	for _, other := range b.by {
 		if other != id && other != NoPeer {
 			r.Cancel = other
-			p.peers[other].drop(blk)
+			p.peer(other).drop(blk)
 		}
 	}
 	b.received = true
@@ -41,7 +41,7 @@ func (p *Picker) Received(id PeerID, blk Block) Receipt {
 	if !slices.Contains(o.senders, id) {
 		o.senders = append(o.senders, id)
 	}
-	p.quiet = 0
+	p.quiet, p.flowing = 0, true
 	r.Wanted, r.Whole = true, o.unreceived == 0
 	return r
 }
@@ -76,7 +76,7 @@ func (p *Picker) Verified(piece int, ok bool) {
 	p.open = slices.Delete(p.open, i, i+1)
 	p.spare = append(p.spare, o)
 	p.unasked -= o.unrequested
-	if owner := p.peers[o.owner]; owner != nil {
+	if owner := p.peer(o.owner); owner != nil {
 		owner.begun--
 	}
 	if !ok {
@@ -88,6 +88,9 @@ func (p *Picker) Verified(piece int, ok bool) {
 	}
 	p.have.add(piece)
 	p.missing--
+	if k := len(p.stripes); k > 0 {
+		p.stripes[piece%k].missing--
+	}
 	delete(p.single, piece)
 	for _, pr := range p.order {
 		if pr.has.has(piece) {
@@ -110,7 +113,7 @@ func (p *Picker) reset(o *opened) {
 	for i := range o.blocks {
 		b := &o.blocks[i]
 		for _, id := range b.by {
-			if pr := p.peers[id]; pr != nil {
+			if pr := p.peer(id); pr != nil {
 				pr.drop(Block{o.piece, i})
 			}
 		}
@@ -124,7 +127,7 @@ func (p *Picker) reset(o *opened) {
 // Release frees everything that a peer owes, so that others can be asked: it choked us, it is too
 // slow, or it is gone.
 func (p *Picker) Release(id PeerID) {
-	pr := p.peers[id]
+	pr := p.peer(id)
 	if pr == nil {
 		return
 	}
@@ -141,7 +144,7 @@ func (p *Picker) Release(id PeerID) {
 
 // Rejected frees one block that a peer will not send (BEP 6 reject).
 func (p *Picker) Rejected(id PeerID, blk Block) {
-	if pr := p.peers[id]; pr != nil && pr.drop(blk) {
+	if pr := p.peer(id); pr != nil && pr.drop(blk) {
 		p.unowe(id, blk)
 	}
 }

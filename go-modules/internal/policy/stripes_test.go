@@ -20,8 +20,8 @@ func newStriped(pieces, maxOpen int) *Picker {
 	addPeer(p, second)
 	p.SetStripes(2)
 	p.SetOrigin(origin)
-	p.SetParent(0, first)
-	p.SetParent(1, second)
+	p.SetParents(0, 2, first)
+	p.SetParents(1, 2, second)
 	return p
 }
 
@@ -33,16 +33,28 @@ func pieces(blks []Block) []int {
 	return list
 }
 
-func TestParentServesItsStripeInOrder(t *testing.T) {
+// fetch takes everything that a peer can give at the moment.
+func fetch(p *Picker, id PeerID) {
+	for blks := p.Pick(id, 10); len(blks) > 0; blks = p.Pick(id, 10) {
+		for _, blk := range blks {
+			if p.Received(id, blk).Whole {
+				p.Verified(blk.Piece, true)
+			}
+		}
+	}
+}
+
+func TestParentServesItsStripe(t *testing.T) {
 	p := newStriped(200, 100)
 	for i := range 20 {
 		p.PeerHas(first, i)
 		p.PeerHas(second, i)
 	}
-	if got := pieces(p.Pick(second, 5)); !slices.Equal(got, []int{1, 3, 5, 7, 9}) {
+	// The newest first: those are what our own children lack.
+	if got := pieces(p.Pick(second, 5)); !slices.Equal(got, []int{19, 17, 15, 13, 11}) {
 		t.Errorf("the parent of stripe 1 was asked for pieces %v", got)
 	}
-	if got := pieces(p.Pick(first, 3)); !slices.Equal(got, []int{0, 2, 4}) {
+	if got := pieces(p.Pick(first, 3)); !slices.Equal(got, []int{18, 16, 14}) {
 		t.Errorf("the parent of stripe 0 was asked for pieces %v", got)
 	}
 	if got := pieces(p.Pick(origin, 5)); len(got) != 0 {
@@ -50,25 +62,66 @@ func TestParentServesItsStripeInOrder(t *testing.T) {
 	}
 }
 
-func TestLatePiecesComeFromAnyone(t *testing.T) {
-	p := newStriped(200, 100)
-	third := PeerID(3)
-	addPeer(p, third, 0)
-	if got := p.Pick(third, 5); len(got) != 0 {
-		t.Fatalf("a piece that is not late was asked of another than its parent: %v", got)
+// TestFailingParentIsReplaced: one stripe flows, the other does not, in all the ways that this can come about.
+func TestFailingParentIsReplaced(t *testing.T) {
+	const third = PeerID(3)
+	for name, test := range map[string]struct {
+		backup PeerID
+		// what the parent of stripe 1 has when the first pieces of stripe 0 are here
+		even, odd int
+		rate      float64
+		want      PeerID // who feeds stripe 1 in the end
+	}{
+		"parent has nothing at all":          {third, 0, 0, unknown, third},
+		"parent waits for its own parent":    {third, 30, 0, unknown, second},
+		"parent has all and delivers slowly": {third, 30, 30, 1, third},
+		"parent has all and delivers well":   {third, 30, 30, 90, second},
+		"no backup":                          {NoPeer, 0, 0, unknown, third},
+	} {
+		p := newStriped(400, 100)
+		addPeer(p, third)
+		if test.backup != NoPeer {
+			p.SetParents(1, 2, second, test.backup)
+		}
+		for i := range 30 {
+			p.PeerHas(first, 2*i)
+			p.PeerHas(third, 2*i+1)
+		}
+		fetch(p, first)
+		for i := range test.even {
+			p.PeerHas(second, 2*i)
+		}
+		for i := range test.odd {
+			p.PeerHas(second, 2*i+1)
+		}
+		p.SetRate(first, 100)
+		p.SetRate(second, test.rate)
+		p.Tick()
+		if got := p.stripes[1].feeder; got != second {
+			t.Errorf("%s: whoever is next to the origin did not get the time to act", name)
+		}
+		p.Tick()
+		if got := p.stripes[1].feeder; got != test.want {
+			t.Errorf("%s: peer %d feeds the stripe, want %d", name, got, test.want)
+		}
 	}
-	p.PeerHas(third, 2*window+4)
-	if got := pieces(p.Pick(third, 5)); !slices.Equal(got, []int{0}) {
-		t.Errorf("of the pieces 0 and %d, %v were taken for late", 2*window+4, got)
+}
+
+func TestDeadParentIsReplacedByTheBackup(t *testing.T) {
+	p := newStriped(200, 100)
+	p.SetParents(1, 2, second, first)
+	p.PeerHas(first, 1)
+	p.RemovePeer(second)
+	if got := pieces(p.Pick(first, 5)); !slices.Equal(got, []int{1}) {
+		t.Errorf("the backup was asked for pieces %v", got)
 	}
 }
 
 func TestEndOfStripeComesFromAnyone(t *testing.T) {
 	p := newStriped(20, 20)
-	third := PeerID(3)
-	addPeer(p, third, 14, 16, 18)
-	if got := pieces(p.Pick(third, 5)); !slices.Equal(got, []int{14, 16, 18}) {
-		t.Errorf("at the end of its stripe, pieces %v were asked for", got)
+	addPeer(p, 3, 14, 16, 18)
+	if got := pieces(p.Pick(3, 5)); !slices.Equal(got, []int{14}) {
+		t.Errorf("at the end of its stripe, pieces %v were asked for, want one", got)
 	}
 }
 
@@ -86,20 +139,20 @@ func TestStripeWithoutParentComesFromAnyoneButTheOrigin(t *testing.T) {
 
 func TestOriginServesRootsWhatNobodyElseHas(t *testing.T) {
 	p := newStriped(10, 10)
-	p.SetParent(0, origin)
+	p.SetParents(0, 1, origin)
 	p.PeerHas(second, 2)
 	p.PeerHas(second, 6)
 	if got := pieces(p.Pick(origin, 5)); !slices.Equal(got, []int{0, 4, 8}) {
 		t.Errorf("the origin was asked for pieces %v", got)
 	}
-	if got := pieces(p.Pick(second, 5)); !slices.Equal(got, []int{2, 6}) {
-		t.Errorf("pieces %v of the root's stripe were asked of a peer that has them", got)
+	if got := pieces(p.Pick(second, 1)); !slices.Equal(got, []int{2}) {
+		t.Errorf("piece %v of the root's stripe was asked of a peer that has 2 and 6", got)
 	}
 }
 
 func TestOriginIsTheLastResort(t *testing.T) {
 	p := newStriped(100, 10)
-	for range patience - 1 {
+	for range firstPatience - 1 {
 		p.Tick()
 	}
 	if got := p.Pick(origin, 5); len(got) != 0 {
@@ -110,12 +163,25 @@ func TestOriginIsTheLastResort(t *testing.T) {
 		t.Errorf("a starving peer with parents asked the origin for %v, want one piece", got)
 	}
 	p = newStriped(100, 20)
-	p.SetParent(0, NoPeer)
-	for range patience {
+	p.SetParents(0, 2)
+	for range firstPatience {
 		p.Tick()
 	}
 	if got := pieces(p.Pick(origin, 5)); !slices.Equal(got, []int{0, 2, 4, 6, 8}) {
 		t.Errorf("of the stripe without a parent, pieces %v were asked of the origin", got)
+	}
+}
+
+// TestSilenceIsNoticedSooner: once blocks came, a shorter silence is suspicious.
+func TestSilenceIsNoticedSooner(t *testing.T) {
+	p := newStriped(100, 10)
+	p.PeerHas(first, 0)
+	fetch(p, first)
+	for range patience {
+		p.Tick()
+	}
+	if got := p.Pick(origin, 5); len(got) != 1 {
+		t.Errorf("after a silence, the origin was asked for %v, want one piece", got)
 	}
 }
 
@@ -177,7 +243,7 @@ func BenchmarkPick(b *testing.B) {
 			}
 			p.SetStripes(4)
 			for s := range 4 {
-				p.SetParent(s, PeerID(s))
+				p.SetParents(s, 2, PeerID(s))
 			}
 			b.StartTimer()
 		}

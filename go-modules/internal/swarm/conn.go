@@ -40,6 +40,8 @@ type conn struct {
 
 	client     string
 	rank       int            // its place in the trees, or announce.NoRank
+	fed        []bool         // which stripes it has from us
+	haves      []int          // pieces that it is to be told of with the next tick
 	owed       bool           // it owed us blocks at the last tick
 	ours       bool           // it is a peer of this program
 	seeder     bool           // the origin of the artifact
@@ -139,6 +141,7 @@ func (s *Swarm) join(ctx context.Context, c *conn) {
 	s.nextID++
 	c.choked, c.depth, c.reqq, c.maxRequest = true, startDepth, defaultReqq, BlockSize
 	c.lastBlock = time.Now()
+	c.fed = make([]bool, s.place.stripes)
 	s.conns[c.id] = c
 	s.picker.AddPeer(c.id)
 	s.greet(c)

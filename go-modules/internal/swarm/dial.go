@@ -46,7 +46,7 @@ func (s *Swarm) dialMore(ctx context.Context, now time.Time) {
 		if s.dialing >= maxDialing || (len(s.conns)+s.dialing >= wantConns && s.place.stripes == 0) {
 			return
 		}
-		if cand.dialing || now.Before(cand.next) || s.connected(addr) {
+		if cand.dialing || now.Before(cand.next) || s.isConnected(addr) {
 			continue
 		}
 		cand.dialing = true
@@ -55,9 +55,9 @@ func (s *Swarm) dialMore(ctx context.Context, now time.Time) {
 	}
 }
 
-// connected tells whether there is a connection that we dialed to this address. One that its peer
+// isConnected tells whether there is a connection that we dialed to this address. One that its peer
 // dialed comes from another port; dialing it once more is cheap and ends in keepFirst.
-func (s *Swarm) connected(addr netip.AddrPort) bool {
+func (s *Swarm) isConnected(addr netip.AddrPort) bool {
 	for _, c := range s.conns {
 		if c.addr == addr || c.listens == addr {
 			return true

@@ -115,9 +115,7 @@ func (s *Swarm) pieceVerified(r verifyResult) error {
 	}
 	complete := s.picker.Missing() == 0
 	for _, c := range s.conns {
-		if !s.picker.PeerHasPiece(c.id, r.piece) {
-			c.out.send(pp.Message{Type: pp.Have, Index: pp.Integer(r.piece)})
-		}
+		s.tell(c, r.piece)
 		if complete {
 			s.wantOrLeave(c)
 		} else {
@@ -131,6 +129,28 @@ func (s *Swarm) pieceVerified(r verifyResult) error {
 		s.announceNow(announce.Completed)
 	}
 	return nil
+}
+
+// tell sends a have message: at once to a peer that we feed this stripe, and to everybody when there
+// are no trees or nothing is left to come; to others with the next tick, many in one packet. One by
+// one they cost a twentieth of a slow link's packets, and as many wake-ups.
+func (s *Swarm) tell(c *conn, piece int) {
+	c.haves = append(c.haves, piece)
+	if k := s.place.stripes; k == 0 || c.fed[piece%k] || s.picker.Missing() == 0 {
+		s.flushHaves(c)
+	}
+}
+
+// flushHaves sends the have messages that wait. A peer in the trees is told of every piece: by what its
+// parent has it judges whether that is the cause of a delay or suffers from it itself. Others need not
+// hear of pieces that they have.
+func (s *Swarm) flushHaves(c *conn) {
+	for _, piece := range c.haves {
+		if c.rank != announce.NoRank || !s.picker.PeerHasPiece(c.id, piece) {
+			c.out.send(pp.Message{Type: pp.Have, Index: pp.Integer(piece)})
+		}
+	}
+	c.haves = c.haves[:0]
 }
 
 // damaged acts on a piece whose hash is wrong. One sender is the culprit; of several, nobody can
@@ -150,9 +170,14 @@ func (s *Swarm) damaged(r verifyResult, senders []policy.PeerID) {
 
 // tickConn measures a connection and deals with a peer that owes blocks and sends none.
 func (s *Swarm) tickConn(c *conn, now time.Time) {
+	s.flushHaves(c)
 	got := float64(c.down-c.downSeen) / tickEvery.Seconds()
 	c.downSeen = c.down
-	c.rate += (got - c.rate) / 4
+	if c.rate == 0 {
+		c.rate = got
+	} else {
+		c.rate += (got - c.rate) / 4
+	}
 	owes := s.picker.Owes(c.id) > 0
 	if owes && c.owed {
 		s.picker.SetRate(c.id, c.rate/BlockSize)

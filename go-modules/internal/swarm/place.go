@@ -32,6 +32,9 @@ func (s *Swarm) take(r announce.Response, now time.Time) {
 	if p.stripes != r.Stripes {
 		p.stripes, p.since = r.Stripes, now
 		s.picker.SetStripes(r.Stripes)
+		for _, c := range s.conns {
+			c.fed = make([]bool, r.Stripes)
+		}
 	}
 	known := p.rank
 	p.rank, p.size = r.Rank, max(p.size, r.Size)
@@ -62,7 +65,7 @@ func (s *Swarm) forgetRank(c *conn) {
 	c.rank = announce.NoRank
 }
 
-// adopt works out who feeds us which stripe.
+// adopt works out who feeds us which stripe, and whom we feed.
 func (s *Swarm) adopt(now time.Time) {
 	p := &s.place
 	if p.stripes == 0 || p.rank == announce.NoRank || s.picker.Missing() == 0 {
@@ -70,16 +73,30 @@ func (s *Swarm) adopt(now time.Time) {
 	}
 	early := now.Sub(p.since) < settling
 	shape := topology.Shape{Stripes: p.stripes, Peers: p.size}
-	parents := shape.Parents(p.rank, func(rank int) bool { return early || p.byRank[rank] != nil })
-	for stripe, rank := range parents {
-		id := policy.NoPeer
-		if rank == topology.Seeder {
-			id = s.origin()
-		} else if c := p.byRank[rank]; c != nil {
-			id = c.id
+	present := func(rank int) bool { return early || rank == p.rank || p.byRank[rank] != nil }
+	for rank, c := range p.byRank {
+		for stripe, parent := range shape.Parents(rank, present) {
+			c.fed[stripe] = parent == p.rank
 		}
-		s.picker.SetParent(stripe, id)
 	}
+	for stripe, ranks := range shape.Feeders(p.rank, present) {
+		s.picker.SetParents(stripe, shape.Level(stripe, p.rank), s.connected(ranks)...)
+	}
+}
+
+// connected finds the connections of ranks, in their order; the seeder is one of them.
+func (s *Swarm) connected(ranks []int) []policy.PeerID {
+	var ids []policy.PeerID
+	for _, rank := range ranks {
+		if rank == topology.Seeder {
+			if id := s.origin(); id != policy.NoPeer {
+				ids = append(ids, id)
+			}
+		} else if c := s.place.byRank[rank]; c != nil {
+			ids = append(ids, c.id)
+		}
+	}
+	return ids
 }
 
 // origin is the connection to the seeder, or NoPeer.

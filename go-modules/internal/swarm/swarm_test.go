@@ -42,7 +42,7 @@ func TestArtifactReachesEveryPeer(t *testing.T) {
 	for name, size := range sizes {
 		t.Run(name, func(t *testing.T) {
 			torrent, data := testswarm.Torrent(t, size, pieceLength)
-			tr := &testswarm.Tracker{}
+			tr := &testswarm.Tracker{Stripes: size % 3} // with and without trees
 			seed(t, torrent, tr, data)
 			var peers []*testswarm.Peer
 			for range 5 {
@@ -59,6 +59,52 @@ func TestArtifactReachesEveryPeer(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestTreesSpareTheSeeder(t *testing.T) {
+	torrent, data := testswarm.Torrent(t, 8<<20, pieceLength)
+	tr := &testswarm.Tracker{Stripes: 3}
+	origin := testswarm.Start(t, swarm.Config{
+		Torrent: torrent, Announcer: tr, Seeder: true, Have: testswarm.All(torrent.NumPieces()),
+		UploadLimit: 16 << 20, // slower than the peers are among themselves, as in a real fleet
+	}, testswarm.NewMemory(len(data), data))
+	var peers []*testswarm.Peer
+	for range 7 {
+		peers = append(peers, leech(t, torrent, tr))
+	}
+	for _, p := range peers {
+		p.Complete(t)
+	}
+	if err := origin.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if sent := origin.Stats().BytesUp; sent > int64(2*len(data)) {
+		t.Errorf("the seeder sent %.1f copies to 7 peers, want hardly more than one", float64(sent)/float64(len(data)))
+	}
+}
+
+func TestParentsThatDieAreReplaced(t *testing.T) {
+	torrent, data := testswarm.Torrent(t, 8<<20, pieceLength)
+	tr := &testswarm.Tracker{Stripes: 2}
+	testswarm.Start(t, swarm.Config{
+		Torrent: torrent, Announcer: tr, Seeder: true, Have: testswarm.All(torrent.NumPieces()), UploadLimit: 8 << 20,
+	}, testswarm.NewMemory(len(data), data))
+	first := leech(t, torrent, tr) // the first to announce are the roots of the trees
+	testswarm.Eventually(t, "the first peer has begun", func() bool { return first.Stats().PiecesHave > 0 })
+	var rest []*testswarm.Peer
+	for range 5 {
+		rest = append(rest, leech(t, torrent, tr))
+	}
+	testswarm.Eventually(t, "the others have begun", func() bool { return rest[4].Stats().PiecesHave > 0 })
+	if err := first.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range rest {
+		p.Complete(t)
+		if !bytes.Equal(p.Store.Bytes(), data) {
+			t.Error("a peer holds other bytes than the seeder")
+		}
 	}
 }
 

@@ -94,6 +94,9 @@ func (m *Memory) Bytes() []byte {
 type Tracker struct {
 	mu    sync.Mutex
 	peers map[netip.AddrPort]int64 // what each has left
+	ranks map[netip.AddrPort]int
+	// Stripes lays so many trees over the swarm.
+	Stripes int
 	// Err, if set, answers every announce.
 	Err error
 	// Silent lets every announce wait for its end.
@@ -117,13 +120,19 @@ func (tr *Tracker) Announce(ctx context.Context, r announce.Request) (announce.R
 	me := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(r.Port))
 	resp := announce.Response{Interval: time.Second, MinInterval: 100 * time.Millisecond}
 	if tr.peers == nil {
-		tr.peers = make(map[netip.AddrPort]int64)
+		tr.peers, tr.ranks = make(map[netip.AddrPort]int64), make(map[netip.AddrPort]int)
 	}
 	if r.Event == announce.Stopped {
 		delete(tr.peers, me)
 		return resp, nil
 	}
 	tr.peers[me] = r.Left
+	if _, ranked := tr.ranks[me]; !ranked && r.Left > 0 {
+		tr.ranks[me] = len(tr.ranks)
+	}
+	if resp.Stripes, resp.Rank, resp.Size = tr.Stripes, announce.NoRank, len(tr.ranks); r.Left > 0 {
+		resp.Rank = tr.ranks[me]
+	}
 	for addr, left := range tr.peers {
 		if addr != me {
 			resp.Peers = append(resp.Peers, addr)

@@ -46,7 +46,7 @@ func (s *Server) register(info announce.Torrent) error {
 		if len(next) >= s.limits.torrents && !dropWithdrawn(next) {
 			return refuseWith(http.StatusInsufficientStorage, "Tracker holds %d torrents, which is the most it takes; withdraw one first", len(next))
 		}
-		next[info.Infohash] = &torrent{info: info, registered: now, swarm: newSwarm(newTrees(s.cfg.Expect, int(info.Pieces)))}
+		next[info.Infohash] = &torrent{info: info, registered: now, swarm: newSwarm(newTrees(s.cfg.Expect))}
 	}
 	if err := s.replace(next); err != nil {
 		return err

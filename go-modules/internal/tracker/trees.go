@@ -29,8 +29,8 @@ type trees struct {
 }
 
 // newTrees makes the trees of a torrent for so many peers to come, 0 when unknown.
-func newTrees(expect, pieces int) trees {
-	return trees{stripes: topology.Plan(expect, pieces).Stripes, byRank: map[int]*Peer{}}
+func newTrees(expect int) trees {
+	return trees{stripes: topology.Plan(expect).Stripes, byRank: map[int]*Peer{}}
 }
 
 // enter gives a downloading peer of this program a rank, the one it had if there is one.

@@ -17,7 +17,7 @@ const (
 )
 
 // Neighbours returns the ranks that a peer should be connected to, the most important first: its
-// parents, its children, its grandparents, and a few links across the trees, over which pieces
+// parents, its children, the backups of its parents, and a few links across the trees, over which pieces
 // arrive when a parent fails. Seeder is among them for ranks that may have to ask it. Each is named
 // once; all are present, and nobody is a neighbour of a peer without knowing it for long, since one of
 // both is told. The arguments are those of Parents.
@@ -36,13 +36,8 @@ func (t Shape) Neighbours(rank int, present func(rank int) bool) []int {
 		}
 		return distinct(rank, all)
 	}
-	for s, parent := range parents {
-		if parent != Seeder {
-			here := func(r int) bool { return r == rank || present(r) }
-			if grand := t.Parents(parent, here)[s]; grand != Seeder {
-				all = append(all, grand)
-			}
-		}
+	for _, feeders := range t.Feeders(rank, present) {
+		all = append(all, feeders...)
 	}
 	return distinct(rank, append(all, t.across(rank, present)...))
 }

@@ -1,42 +1,38 @@
 package topology
 
-const (
-	leastStripes = 3 // a lost parent costs a third of the flow at the most
-	mostStripes  = 8 // each stripe is one more connection to fill
-	// cheap is the delay, as a share of F/B, that more stripes may cost: they make a lost or slow parent
-	// matter less.
-	cheap = 0.01
-)
+// stripes is k. On paper two stripes have the least delay (2 * log2 N edges), but then a lost parent is half of
+// the flow, and newcomers and departures disturb twice as much; more than three cost delay and fill the
+// last group badly. Simulated, the last of 3 to 40 equal hosts with 430 pieces ends at 1.018 F/B on the average with
+// two stripes, 1.028 with three, 1.060 with four, 1.073 with five; of 11 hosts that start in three
+// batches at 1.07 to 1.14 with two and at 1.02 with three (package sim).
+const stripes = 3
 
-// Plan chooses the number of stripes for a fleet: peers is how many are expected (0: unknown), pieces
-// the number of pieces of the torrent. It minimises the delay of the last peer, and takes more
-// stripes than that needs while they cost next to nothing. The shape it returns is that of the
-// whole fleet; set Peers to the number of ranks given away to see that of the moment.
-func Plan(peers, pieces int) Shape {
-	const unknown = 100 // the best number of stripes hardly depends on the number of peers
+// Plan returns the trees of a fleet of so many peers; 0 means that nobody knows how many will come. Once
+// chosen, the number of stripes of a torrent must not change: set Peers to the number of ranks given away (see
+// Ranks) to see the trees of the moment.
+func Plan(peers int) Shape {
 	if peers <= 0 {
-		peers = unknown
+		return Shape{Stripes: stripes}
 	}
-	best := Shape{Stripes: min(leastStripes, peers), Peers: peers}
-	for k := best.Stripes + 1; k <= min(mostStripes, peers); k++ {
-		t := Shape{Stripes: k, Peers: peers}
-		if t.Delay(pieces) <= max(best.Delay(pieces), cheap) {
-			best = t
-		}
-	}
-	return best
+	return Shape{Stripes: min(stripes, peers), Peers: peers}
 }
 
-// Depth is the number of edges between the seeder and the farthest peer.
+// Level is the number of edges between the seeder and a rank in the tree of a stripe without holes.
+func (t Shape) Level(stripe, rank int) int {
+	t.Peers = max(t.Peers, rank+1)
+	level := 1
+	for p := t.parent(stripe, rank); p != Seeder; p = t.parent(stripe, p) {
+		level++
+	}
+	return level
+}
+
+// Depth is the greatest of all levels.
 func (t Shape) Depth() int {
 	deepest := 0
 	for s := range t.Stripes {
 		for r := range t.Peers {
-			d := 1
-			for p := t.parent(s, r); p != Seeder; p = t.parent(s, p) {
-				d++
-			}
-			deepest = max(deepest, d)
+			deepest = max(deepest, t.Level(s, r))
 		}
 	}
 	return deepest

@@ -33,14 +33,20 @@
 // at most one more child for each of these k-b stripes, which again makes no more than k.
 //
 // Nothing but the last group depends on the number of peers, so a newcomer moves its own group and
-// one leaf of each stripe, and everybody else keeps the parents there are. The expected number of peers
-// serves only to choose k.
+// one leaf of each stripe, and everybody else keeps the parents there are. Nobody has to know how
+// many peers will come.
 //
 // # Holes
 //
 // A rank whose peer left is a hole until the next newcomer takes it. In each tree the children of a
-// hole are fed by the nearest ancestor that is present. Where no ancestor is left, the first present
-// member s of a group stands in for the root, so that the seeder sends each stripe once.
+// hole are fed by the nearest ancestor that is present (Parents), which always makes a tree. Where no
+// ancestor is left, the first present member s of a group stands in for the root, so that the
+// seeder sends each stripe once.
+//
+// But that ancestor then has the children of two. A peer that is gone, or too slow to be a parent, also leaves a
+// child slot free with each of its own parents, k in all, and has k children at the most. So every child
+// of it has a backup (Feeders): one of these slots, dealt out in such a way that no circle arises.
+// A peer whose stripe falls behind goes over to its backup by itself, without asking the tracker.
 package topology
 
 // Seeder stands for the origin of the artifact where a rank is expected. It has no rank.
@@ -186,19 +192,29 @@ func (t Shape) Parents(rank int, present func(rank int) bool) []int {
 }
 
 // standIn finds the rank that acts as the root of a tree without one: the first that would have
-// children there, or the first of all. self counts as present.
+// children there, or else the first of all that has only holes above. self counts as present.
 func (t Shape) standIn(stripe, self int, present func(int) bool) int {
 	for r := stripe; r < t.Peers; r += t.Stripes {
 		if r == self || present(r) {
 			return r
 		}
 	}
-	for r := range t.Peers {
-		if r == self || present(r) {
+	for r := range self {
+		if present(r) && t.orphan(stripe, r, self, present) {
 			return r
 		}
 	}
 	return self
+}
+
+// orphan tells whether a rank has only holes above.
+func (t Shape) orphan(stripe, rank, self int, present func(int) bool) bool {
+	for p := t.parent(stripe, rank); p != Seeder; p = t.parent(stripe, p) {
+		if p == self || present(p) {
+			return false
+		}
+	}
+	return true
 }
 
 // Children returns the ranks that the given rank feeds, each once, whatever the stripe. The

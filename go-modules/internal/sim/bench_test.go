@@ -1,0 +1,27 @@
+package sim
+
+import (
+	"testing"
+	"time"
+)
+
+// BenchmarkTenThousandHosts is 10 GB on 10,000 hosts with 10 Gbit/s, in pieces of 4 MiB. Pieces are not
+// cut into blocks here: a piece is asked for and sent as a whole, which changes nothing that is measured.
+func BenchmarkTenThousandHosts(b *testing.B) {
+	for i := range b.N {
+		r := Run(Config{
+			Pieces: 2400, PieceSize: 4 << 20, Rate: 10_000 * mbit, Hosts: make([]Host, 10_000),
+			Latency: 100 * time.Microsecond, Verify: 2 * time.Millisecond,
+			MinDepth: 2, MaxDepth: 2, Seed: uint64(i),
+		})
+		if r.Unfinished > 0 {
+			b.Fatalf("%d hosts are not done", r.Unfinished)
+		}
+		b.ReportMetric(r.Last, "last-F/B")
+		b.ReportMetric(r.P50, "p50-F/B")
+		b.ReportMetric(r.P99, "p99-F/B")
+		b.ReportMetric(r.Copies, "seeder-copies")
+		b.ReportMetric(r.Twice, "twice-share")
+		b.ReportMetric(float64(r.Events), "events")
+	}
+}

@@ -1,0 +1,187 @@
+package sim
+
+import (
+	"corvus.murder/internal/policy"
+	"corvus.murder/internal/tracker/topology"
+)
+
+// announce sends an announce; the answer comes a round trip later.
+func (w *world) announce(n *node) {
+	w.at(w.now+2*int64(w.cfg.Latency), event{kind: evAnnounce, node: n})
+}
+
+// announced is the tracker's decision and the peer's acting on it.
+func (w *world) announced(n *node) {
+	if !n.here {
+		return
+	}
+	first := !n.ranked
+	if first {
+		n.ranked = true
+		n.rank = w.ranks.Take()
+		for len(w.byRank) <= n.rank {
+			w.byRank = append(w.byRank, nil)
+		}
+		w.byRank[n.rank] = n
+		w.joined = append(w.joined, n)
+	}
+	w.at(w.now+int64(w.cfg.Announce), event{kind: evAnnounce, node: n})
+	if n.complete {
+		return
+	}
+	n.seen = max(n.seen, w.ranks.Size())
+	for _, other := range w.chosen(n, first) {
+		if n.connectedTo(other) == nil && !n.dialing[other.rank] {
+			n.dialing[other.rank] = true
+			w.at(w.now+4*int64(w.cfg.Latency), event{kind: evConnect, node: n, other: other})
+		}
+	}
+	w.arrange(n)
+}
+
+// chosen are the peers that the tracker names.
+func (w *world) chosen(n *node, first bool) []*node {
+	var list []*node
+	if w.cfg.Mesh == 0 {
+		shape := topology.Shape{Stripes: w.shape.Stripes, Peers: w.ranks.Size()}
+		for _, r := range shape.Neighbours(n.rank, w.ranks.Present) {
+			if r == topology.Seeder {
+				list = append(list, w.seeder)
+			} else {
+				list = append(list, w.byRank[r])
+			}
+		}
+		return list
+	}
+	if !first && len(n.conns) >= w.cfg.Mesh/2 {
+		return nil
+	}
+	list = append(list, w.seeder)
+	for _, i := range w.rng.Perm(len(w.joined)) {
+		if w.joined[i] != n && len(list) < w.cfg.Mesh {
+			list = append(list, w.joined[i])
+		}
+	}
+	return list
+}
+
+func (n *node) connectedTo(other *node) *conn {
+	for _, c := range n.conns {
+		if c.peer == other {
+			return c
+		}
+	}
+	return nil
+}
+
+// connect makes a connection; both ends tell each other what they have, which takes a latency.
+func (w *world) connect(n, other *node) {
+	delete(n.dialing, other.rank)
+	if !n.here || !other.here || n.connectedTo(other) != nil {
+		return
+	}
+	a := &conn{serial: w.conns, me: n, peer: other, place: -1, depth: w.cfg.MinDepth, gotBlock: w.now}
+	b := &conn{serial: w.conns + 1, me: other, peer: n, place: -1, depth: w.cfg.MinDepth, gotBlock: w.now, back: a}
+	a.back = b
+	w.conns += 2
+	for _, c := range []*conn{a, b} {
+		c.me.conns = append(c.me.conns, c)
+		c.id = policy.PeerID(len(c.me.byID))
+		c.me.byID = append(c.me.byID, c)
+		c.me.seen = max(c.me.seen, c.peer.rank+1)
+	}
+	for _, c := range []*conn{a, b} {
+		if !c.me.complete {
+			w.greeted(c)
+		}
+	}
+}
+
+// greeted takes the handshake of a peer.
+func (w *world) greeted(c *conn) {
+	p := c.me.picker
+	p.AddPeer(c.id)
+	if c.peer == w.seeder {
+		p.SetOrigin(c.id)
+	}
+	for i := range w.cfg.Pieces {
+		if c.peer.complete || c.peer.picker.Have(i) {
+			p.PeerHas(c.id, i)
+		}
+	}
+	w.arrange(c.me)
+	w.askAll(c.me, 0)
+}
+
+// arrange finds a host's parents among the peers it is connected to. Those that it is connecting to count as
+// present, so that at the beginning not everybody takes the seeder for its parent.
+func (w *world) arrange(n *node) {
+	if w.cfg.Mesh > 0 || n.complete {
+		return
+	}
+	ids := map[int]policy.PeerID{}
+	for _, c := range n.conns {
+		ids[c.peer.rank] = c.id
+	}
+	here := func(r int) bool {
+		_, connected := ids[r]
+		return connected || n.dialing[r]
+	}
+	shape := topology.Shape{Stripes: w.shape.Stripes, Peers: n.seen}
+	for s, feeders := range shape.Feeders(n.rank, here) {
+		var known []policy.PeerID
+		for _, r := range feeders {
+			if id, connected := ids[r]; connected {
+				known = append(known, id)
+			}
+		}
+		n.picker.SetParents(s, shape.Level(s, n.rank), known...)
+	}
+}
+
+// leave makes a host fall silent.
+func (w *world) leave(n *node) {
+	n.here = false
+	for _, c := range n.conns {
+		w.hush(c)
+		w.hush(c.back)
+	}
+	w.at(w.now+int64(w.cfg.Detect), event{kind: evGone, node: n})
+}
+
+// hush drops what a connection would send.
+func (w *world) hush(c *conn) {
+	if len(c.queue) > 0 {
+		c.queue = c.queue[:0]
+		w.fallSilent(c)
+	}
+}
+
+// gone is when peers and tracker notice that a host has left.
+func (w *world) gone(n *node) {
+	if n.ranked {
+		w.ranks.Free(n.rank)
+		w.byRank[n.rank] = nil
+		for i, other := range w.joined {
+			if other == n {
+				w.joined[i] = w.joined[len(w.joined)-1]
+				w.joined = w.joined[:len(w.joined)-1]
+				break
+			}
+		}
+	}
+	for _, c := range n.conns {
+		p := c.peer
+		if !p.here {
+			continue
+		}
+		p.conns = without(p.conns, c.back)
+		if p.complete {
+			continue
+		}
+		p.picker.RemovePeer(c.back.id)
+		w.arrange(p)
+		w.askAll(p, 0)
+	}
+	n.conns = nil
+}

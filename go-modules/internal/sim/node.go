@@ -1,0 +1,227 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"corvus.murder/internal/policy"
+)
+
+const (
+	tickEvery    = 250 * time.Millisecond // as in the engine
+	snubbedAfter = 10 * time.Second
+)
+
+// node is a host: what package swarm is in reality.
+type node struct {
+	host      Host
+	up, down  float64
+	serial    int
+	rank      int
+	ranked    bool
+	here      bool
+	complete  bool
+	done      int64
+	picker    *policy.Picker // nil when complete
+	conns     []*conn        // in the order of connecting
+	byID      []*conn        // by PeerID
+	dialing   map[int]bool   // ranks that it is about to be connected to
+	seen      int            // ranks up to here exist
+	sending   []*conn
+	receiving []*conn // the senders' ends
+}
+
+func (w *world) newNode(h Host) *node {
+	n := &node{host: h, up: h.Up, down: h.Down, serial: len(w.nodes) + 1}
+	if n.up == 0 {
+		n.up = w.cfg.Rate
+	}
+	if n.down == 0 {
+		n.down = w.cfg.Rate
+	}
+	return n
+}
+
+// begin makes a host start its download.
+func (w *world) begin(n *node) {
+	cfg := w.cfg
+	blocks := cfg.PieceSize / cfg.BlockSize
+	n.here = true
+	n.dialing = make(map[int]bool)
+	n.picker = policy.New(policy.Config{
+		Pieces:  cfg.Pieces,
+		Blocks:  func(int) int { return blocks },
+		MaxOpen: max(2, cfg.Open/cfg.PieceSize),
+		Rand:    rand.New(rand.NewPCG(cfg.Seed, uint64(n.serial))),
+	})
+	if cfg.Mesh == 0 {
+		n.picker.SetStripes(w.shape.Stripes)
+	}
+	w.announce(n)
+	w.at(w.now+int64(tickEvery), event{kind: evTick, node: n})
+}
+
+func (w *world) handle(e event) {
+	switch n := e.node; e.kind {
+	case evStart:
+		w.begin(n)
+	case evLeave:
+		w.leave(n)
+	case evGone:
+		w.gone(n)
+	case evAnnounce:
+		w.announced(n)
+	case evConnect:
+		w.connect(n, e.other)
+	case evRequest:
+		w.requested(e.conn, e.piece)
+	case evCancel:
+		w.dequeue(e.conn, e.blk)
+	case evVerified:
+		w.verified(n, e.piece)
+	case evHave:
+		w.tell(n, e.piece)
+	case evTick:
+		w.tick(n)
+	}
+}
+
+// ask fills a peer's pipeline of requests, once it is half empty; lead is how far the host's own
+// time runs ahead of the world's.
+func (w *world) ask(c *conn, lead int64) {
+	n := c.me
+	if n.complete || !n.here {
+		return
+	}
+	owes := n.picker.Owes(c.id)
+	if owes > c.depth/2 {
+		return
+	}
+	blks := n.picker.Pick(c.id, c.depth-owes)
+	if len(blks) == 0 {
+		return
+	}
+	if owes == 0 {
+		c.gotBlock = w.now
+	}
+	c.back.coming = append(c.back.coming, blks...)
+	w.at(w.now+lead+int64(w.cfg.Latency), event{kind: evRequest, conn: c.back, piece: len(blks)})
+}
+
+// askAll asks everybody, beginning anywhere, so that nobody is always the first.
+func (w *world) askAll(n *node, lead int64) {
+	if len(n.conns) == 0 {
+		return
+	}
+	first := w.rng.IntN(len(n.conns))
+	for i := range n.conns {
+		w.ask(n.conns[(first+i)%len(n.conns)], lead)
+	}
+}
+
+// requested is the arrival of requests at the host that serves them.
+func (w *world) requested(c *conn, n int) {
+	blks := c.coming[:n]
+	if c.me.here && c.peer.here {
+		for _, blk := range blks {
+			w.enqueue(c, blk)
+		}
+	}
+	c.coming = c.coming[:copy(c.coming, c.coming[n:])]
+}
+
+// receive takes a block whose last byte was sent now: it arrives one latency later.
+func (w *world) receive(c *conn, blk policy.Block) {
+	n := c.me
+	if !n.here {
+		return
+	}
+	lat := int64(w.cfg.Latency)
+	size := int64(w.cfg.BlockSize)
+	w.received += size
+	c.got += size
+	c.gotBlock = w.now
+	if n.complete {
+		w.twice += size
+		return
+	}
+	r := n.picker.Received(c.id, blk)
+	if !r.Wanted {
+		w.twice += size
+		w.ask(c, lat)
+		return
+	}
+	if r.Cancel != policy.NoPeer {
+		w.at(w.now+2*lat, event{kind: evCancel, conn: n.byID[r.Cancel].back, blk: blk})
+	}
+	if r.Whole {
+		if w.cfg.Verify == 0 {
+			w.verified(n, blk.Piece)
+		} else {
+			w.at(w.now+int64(w.cfg.Verify), event{kind: evVerified, node: n, piece: blk.Piece})
+		}
+	}
+	w.ask(c, lat)
+}
+
+// verified is a piece that is there now.
+func (w *world) verified(n *node, piece int) {
+	if !n.here || n.complete {
+		return
+	}
+	lat := int64(w.cfg.Latency)
+	n.picker.Verified(piece, true)
+	w.at(w.now+2*lat, event{kind: evHave, node: n, piece: piece})
+	if n.picker.Missing() > 0 {
+		w.askAll(n, lat)
+		return
+	}
+	n.complete, n.done = true, w.now+lat
+	n.picker = nil
+	if n.host.Leave == 0 {
+		w.waiting--
+	}
+}
+
+// tell is the arrival of a have message at everybody connected.
+func (w *world) tell(n *node, piece int) {
+	if !n.here {
+		return
+	}
+	for _, c := range n.conns {
+		if p := c.peer; !p.complete && p.here {
+			p.picker.PeerHas(c.back.id, piece)
+			if p.picker.Interesting(c.back.id) {
+				w.ask(c.back, 0)
+			}
+		}
+	}
+}
+
+// tick is what the engine does four times a second.
+func (w *world) tick(n *node) {
+	if !n.here || n.complete {
+		return
+	}
+	w.at(w.now+int64(tickEvery), event{kind: evTick, node: n})
+	n.picker.Tick()
+	block := float64(w.cfg.BlockSize)
+	for _, c := range n.conns {
+		rate := float64(c.got-c.gotSeen) / tickEvery.Seconds()
+		c.gotSeen = c.got
+		c.gotRate += (rate - c.gotRate) / 4
+		c.depth = max(w.cfg.MinDepth, min(w.cfg.MaxDepth, int(c.gotRate/block)))
+		owes := n.picker.Owes(c.id) > 0
+		if owes && c.owed {
+			n.picker.SetRate(c.id, c.gotRate/block)
+		}
+		if owes && w.now-c.gotBlock > int64(snubbedAfter) {
+			n.picker.Release(c.id)
+			c.gotBlock = w.now
+		}
+		c.owed = owes
+	}
+	w.askAll(n, 0)
+	w.shareUp(n)
+	w.shareDown(n)
+}

@@ -1,0 +1,194 @@
+package sim
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// mbit is one Mbit/s of link in bytes a second of payload: TCP over Ethernet leaves 0.956 of it.
+const mbit = 1e6 / 8 * 0.956
+
+// fleet is one of the fleets of equal hosts that are also measured on real links: 430 pieces, 16 KiB blocks.
+func fleet(hosts int, mbits float64, piece int) Config {
+	return Config{
+		Pieces: 430, PieceSize: piece, BlockSize: 16 << 10, Rate: mbits * mbit,
+		Hosts: make([]Host, hosts), Latency: 100 * time.Microsecond, Verify: time.Millisecond, Seed: 1,
+	}
+}
+
+func eleven() Config { return fleet(11, 100, 256<<10) } // 112 MB
+
+// most is what a report may say at most.
+type most struct{ last, copies, twice float64 }
+
+func (m most) check(t *testing.T, r Report) {
+	t.Helper()
+	t.Logf("last %.3f, p50 %.3f, p99 %.3f, seeder sends %.3f copies, %.2f %% twice", r.Last, r.P50, r.P99, r.Copies, 100*r.Twice)
+	if r.Unfinished > 0 || r.Last > m.last || r.Copies > m.copies || r.Twice > m.twice {
+		t.Errorf("got the above and %d unfinished, want at most %+v", r.Unfinished, m)
+	}
+}
+
+func TestEqualHosts(t *testing.T) {
+	for name, test := range map[string]struct {
+		cfg Config
+		most
+	}{
+		"1 host":    {fleet(1, 100, 256<<10), most{1.02, 1, 0}},
+		"2 hosts":   {fleet(2, 100, 256<<10), most{1.03, 1.01, 0.005}},
+		"11 hosts":  {eleven(), most{1.04, 1.01, 0.005}},
+		"50 hosts":  {fleet(50, 20, 128<<10), most{1.05, 1.01, 0.005}},
+		"200 hosts": {fleet(200, 5, 64<<10), most{1.06, 1.01, 0.005}},
+	} {
+		t.Run(name, func(t *testing.T) { test.check(t, Run(test.cfg)) })
+	}
+}
+
+// TestAnyNumberOfHosts: no number of hosts is a bad one for the trees.
+func TestAnyNumberOfHosts(t *testing.T) {
+	for hosts := 3; hosts <= 40; hosts++ {
+		r := Run(fleet(hosts, 100, 64<<10))
+		if r.Unfinished > 0 || r.Last > 1.05 || r.Copies > 1.01 {
+			t.Errorf("%d hosts: last %.3f, %.3f copies, %d unfinished", hosts, r.Last, r.Copies, r.Unfinished)
+		}
+	}
+}
+
+// TestStaggeredStarts: five forks of Ansible start 11 hosts within 5 s.
+func TestStaggeredStarts(t *testing.T) {
+	cfg := eleven()
+	for i := range cfg.Hosts {
+		cfg.Hosts[i].Start = time.Duration(i/5) * 2500 * time.Millisecond
+	}
+	most{1.10, 1.05, 0.005}.check(t, Run(cfg))
+}
+
+// TestTrickle: hosts come one after the other while those before them are at work.
+func TestTrickle(t *testing.T) {
+	cfg := eleven()
+	for i := range cfg.Hosts {
+		cfg.Hosts[i].Start = time.Duration(i) * 450 * time.Millisecond
+	}
+	most{1.25, 1.05, 0.005}.check(t, Run(cfg))
+}
+
+// TestSlowPeer: one host of 11 has a tenth of the others' links. A chain would make all wait ten times F/B.
+func TestSlowPeer(t *testing.T) {
+	for slow := range 11 {
+		cfg := eleven()
+		cfg.Hosts[slow] = Host{Up: 10 * mbit, Down: 10 * mbit}
+		r := Run(cfg)
+		r.Took[slow] = 0
+		others := 0.0
+		for _, took := range r.Took {
+			others = max(others, took)
+		}
+		t.Logf("host %d is slow: the last of the others %.3f, seeder sends %.3f copies", slow, others, r.Copies)
+		if r.Unfinished > 0 || others > 1.35 || r.Copies > 1.05 || r.Twice > 0.005 {
+			t.Errorf("host %d is slow: the last of the others %.3f: %+v", slow, others, r)
+		}
+	}
+}
+
+// TestUnequalLinks: every third of 60 hosts has half an uplink, so that all uplinks together allow 1.18 at best.
+func TestUnequalLinks(t *testing.T) {
+	cfg := fleet(60, 20, 128<<10)
+	for i := range cfg.Hosts {
+		if i%3 == 0 {
+			cfg.Hosts[i].Up = 10 * mbit
+		}
+	}
+	most{1.75, 1.15, 0.005}.check(t, Run(cfg))
+}
+
+// TestChurn: every seventh of 50 hosts leaves for good during the download.
+func TestChurn(t *testing.T) {
+	cfg := fleet(50, 20, 128<<10)
+	for i := range cfg.Hosts {
+		if i%7 == 3 {
+			cfg.Hosts[i].Leave = time.Duration(1+i*17/50) * time.Second
+		}
+	}
+	most{1.30, 1.05, 0.005}.check(t, Run(cfg))
+}
+
+// TestSilentDeath: the root of a stripe dies, and nobody notices for 3 s.
+func TestSilentDeath(t *testing.T) {
+	cfg := eleven()
+	cfg.Hosts[0].Leave, cfg.Detect = 2*time.Second, 3*time.Second
+	most{1.35, 1.05, 0.005}.check(t, Run(cfg))
+}
+
+// TestMesh is what the trees are for: the same hosts with random neighbours and rarest first.
+func TestMesh(t *testing.T) {
+	cfg := fleet(50, 20, 128<<10)
+	trees := Run(cfg)
+	cfg.Mesh = 50
+	mesh := Run(cfg)
+	t.Logf("mesh: last %.3f, seeder sends %.3f copies; trees: %.3f, %.3f", mesh.Last, mesh.Copies, trees.Last, trees.Copies)
+	if mesh.Unfinished > 0 || mesh.Last < 1.2*trees.Last {
+		t.Errorf("a mesh ends at %.3f, trees at %.3f", mesh.Last, trees.Last)
+	}
+}
+
+func TestSameSeedSameReport(t *testing.T) {
+	cfg := fleet(30, 20, 64<<10)
+	for i := range cfg.Hosts {
+		cfg.Hosts[i] = Host{Up: float64(1+i%5) * 5 * mbit, Start: time.Duration(i*37) * time.Millisecond}
+	}
+	first := Run(cfg)
+	if again := Run(cfg); !reflect.DeepEqual(first, again) {
+		t.Errorf("two runs differ: %+v and %+v", first, again)
+	}
+	cfg.Seed++
+	if other := Run(cfg); reflect.DeepEqual(first, other) {
+		t.Error("another seed changes nothing")
+	}
+}
+
+// TestEverybodyIsServed: whatever hosts there are, whenever they come and whoever leaves, those that stay get
+// everything.
+func TestEverybodyIsServed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := fleet(rapid.IntRange(1, 40).Draw(t, "hosts"), 100, 32<<10)
+		cfg.Pieces = rapid.IntRange(1, 40).Draw(t, "pieces")
+		cfg.Seed = rapid.Uint64().Draw(t, "seed")
+		cfg.Detect = time.Duration(rapid.IntRange(0, 3000).Draw(t, "detect")) * time.Millisecond
+		cfg.Limit = 10 * time.Minute
+		for i := range cfg.Hosts {
+			h := &cfg.Hosts[i]
+			h.Up = rapid.Float64Range(1, 200).Draw(t, "up") * mbit
+			h.Down = rapid.Float64Range(1, 200).Draw(t, "down") * mbit
+			h.Start = time.Duration(rapid.IntRange(0, 500).Draw(t, "start")) * time.Millisecond
+			if rapid.IntRange(0, 4).Draw(t, "leaves") == 0 {
+				h.Leave = h.Start + time.Duration(rapid.IntRange(1, 500).Draw(t, "leave"))*time.Millisecond
+			}
+		}
+		if r := Run(cfg); r.Unfinished > 0 {
+			t.Fatalf("%d hosts are not done", r.Unfinished)
+		}
+	})
+}
+
+// TestDivide: shares never exceed the link, and all of it is given away where it can be used.
+func TestDivide(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limits := rapid.SliceOfN(rapid.Float64Range(0, 100), 1, 70).Draw(t, "limits")
+		capacity := rapid.Float64Range(1, 1000).Draw(t, "capacity")
+		least := 0.0
+		for _, limit := range limits {
+			least += limit
+		}
+		divide(capacity, limits)
+		sum := 0.0
+		for _, share := range limits {
+			sum += share
+		}
+		if sum > capacity*1.000001 || sum < min(least, capacity)*0.999999 {
+			t.Fatalf("shares add up to %g of %g; %g were asked for", sum, capacity, least)
+		}
+	})
+}

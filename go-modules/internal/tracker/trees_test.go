@@ -1,0 +1,83 @@
+package tracker
+
+import (
+	"testing"
+
+	"corvus.murder/internal/announce"
+)
+
+// own makes an announcement of one of this program's peers.
+func own(n int, left int64, event announce.Event) announcement {
+	a := peer(n, left, event)
+	copy(a.peer.ID[:], append(ownPrefix[:3:3], a.peer.ID[:17]...))
+	return a
+}
+
+func TestPlacesInTheTrees(t *testing.T) {
+	r := registered(t, Config{Expect: 100})
+	origin := r.mustDecide(t, own(0, 0, announce.Started))
+	if origin.stripes == 0 || origin.rank != noRank || len(origin.peers) != 0 {
+		t.Errorf("the seeder got rank %d of %d stripes and %d peers; want no rank and nobody", origin.rank, origin.stripes, len(origin.peers))
+	}
+	for n := 1; n <= 100; n++ {
+		if d := r.mustDecide(t, own(n, 1000, announce.Started)); d.rank != n-1 || d.stripes != origin.stripes || d.size != n {
+			t.Fatalf("peer %d got rank %d of %d, %d stripes", n, d.rank, d.size, d.stripes)
+		}
+	}
+	again := r.mustDecide(t, own(7, 500, announce.None))
+	if again.rank != 6 || len(again.peers) == 0 || len(again.peers) > 60 {
+		t.Errorf("peer 7 announced again and got rank %d and %d neighbours", again.rank, len(again.peers))
+	}
+	for _, p := range again.peers {
+		if p.ID == own(7, 0, announce.None).peer.ID {
+			t.Error("peer 7 is its own neighbour")
+		}
+	}
+	if done := r.mustDecide(t, own(7, 0, announce.Completed)); done.rank != 6 {
+		t.Errorf("the peer that completed has rank %d, want 6 as before", done.rank)
+	}
+	r.mustDecide(t, own(3, 1000, announce.Stopped))
+	if d := r.mustDecide(t, own(200, 1000, announce.Started)); d.rank != 2 {
+		t.Errorf("the newcomer got rank %d, want the free 2", d.rank)
+	}
+}
+
+func TestForeignClientsAreOutsideTheTrees(t *testing.T) {
+	r := registered(t, Config{Expect: 10})
+	r.mustDecide(t, own(0, 0, announce.Started))
+	r.mustDecide(t, own(1, 1000, announce.Started))
+	foreign := r.mustDecide(t, peer(2, 1000, announce.Started))
+	if foreign.stripes != 0 || len(foreign.peers) != 2 {
+		t.Errorf("a foreign client got %d stripes and %d peers, want none and both others", foreign.stripes, len(foreign.peers))
+	}
+	if d := r.mustDecide(t, own(0, 0, announce.None)); len(d.peers) != 1 || d.peers[0].ID != peer(2, 0, announce.None).peer.ID {
+		t.Errorf("the seeder is told of %d peers, want the foreign one", len(d.peers))
+	}
+}
+
+func TestRanksSurviveARestart(t *testing.T) {
+	r := registered(t, Config{StateDir: t.TempDir(), Expect: 10})
+	for n := 1; n <= 5; n++ {
+		r.mustDecide(t, own(n, 1000, announce.Started))
+	}
+	before := r.mustDecide(t, own(4, 1000, announce.None))
+	if err := r.savePeers(); err != nil {
+		t.Fatal(err)
+	}
+	after := r.again(t).mustDecide(t, own(4, 900, announce.None))
+	if after.rank != before.rank || after.stripes != before.stripes || after.size != before.size {
+		t.Errorf("rank %d of %d in %d stripes became %d of %d in %d", before.rank, before.size, before.stripes, after.rank, after.size, after.stripes)
+	}
+}
+
+func TestRanksOfADamagedStateAreRefused(t *testing.T) {
+	for name, rank := range map[string]int{"twice": 3, "negative": -5, "huge": 1 << 30} {
+		trees := newTrees(10)
+		if err := trees.restore(&Peer{}, 3); err != nil {
+			t.Fatal(err)
+		}
+		if err := trees.restore(&Peer{}, rank); err == nil {
+			t.Errorf("%s: rank %d was taken", name, rank)
+		}
+	}
+}
