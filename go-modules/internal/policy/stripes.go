@@ -166,9 +166,10 @@ func (p *Picker) Tick() {
 	}
 }
 
-// allowed is how many pieces of a stripe may be under way from peers that do not feed it: some if
-// it is far behind the others (measured with 11 peers on links of 100 Mbit/s: 1.21 instead of 1.34 times F/B), if nobody does, or only the origin (what others have is theirs to give), if nothing comes, and at the end
-// of the flow for what is late or when nothing else is to do: whoever has a piece then has nothing better to do.
+// allowed is how many pieces of a stripe may be under way from peers that do not feed it: some if it is
+// far behind the others (with 11 peers on links of 100 Mbit/s that made 1.21 of 1.34 times F/B), if nobody
+// feeds it, or only the origin (what others have is theirs to give), if nothing comes, and at the end of
+// the flow for what is late or when nothing else is to do: whoever has a piece then has nothing better to do.
 func (p *Picker) allowed(st *stripe) int {
 	if st.feeder == NoPeer || st.feeder == p.origin || p.starving() {
 		return strays
