@@ -1,0 +1,115 @@
+# Builds, shows and tests corvus.murder. A target installs what it needs and nothing else: Debian packages only where
+# their commands are missing, Python packages into .venv/, everything else into build/.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+STATICCHECK := v0.8.2
+VERSION = $(shell sed -n 's/^version: *//p' galaxy.yml)
+PARTS := lint unit go sanity e2e
+
+.PHONY: help build demo test lint bench bench-quick collection clean $(PARTS:%=test-%) $(PARTS:%=ready-%)
+
+help: ## say what each target does
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+# ---- the program ----------------------------------------------------------------------------------------------------
+
+SOURCES := $(shell find go-modules -type f ! -name '*_test.go' ! -path '*/testdata/*') galaxy.yml
+PROGRAMS := plugins/programs
+RAW := build/programs/murder_linux_amd64 build/programs/murder_linux_arm64
+SENT := $(PROGRAMS)/murder_linux_amd64.gz $(PROGRAMS)/murder_linux_arm64.gz $(PROGRAMS)/SHA256SUMS
+LINKS := plugins/modules/murder_tracker plugins/modules/murder_seed plugins/modules/murder_peer
+CHECKOUT := build/ansible_collections/corvus/murder
+
+build: $(SENT) $(LINKS) $(CHECKOUT) ## the program for amd64 and arm64 and the modules under plugins/ (needs Go)
+
+build/programs/murder_linux_%: $(SOURCES)
+	@command -v go >/dev/null || { echo 'Go is missing: install Go 1.26 or newer' >&2; exit 1; }
+	cd go-modules && CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -buildvcs=false -tags nethttpomithttp2 \
+		-ldflags '-s -w -X corvus.murder/internal/module.Version=$(VERSION)' -o ../$@ ./cmd/murder
+
+$(PROGRAMS)/murder_linux_amd64: build/programs/murder_linux_amd64
+	install -D -m 0755 $< $@
+
+$(PROGRAMS)/murder_linux_%.gz: build/programs/murder_linux_%
+	@mkdir -p $(@D)
+	gzip -9 --no-name --stdout $< >$@
+
+$(PROGRAMS)/SHA256SUMS: $(RAW)
+	@mkdir -p $(@D)
+	cd build/programs && sha256sum $(notdir $(RAW)) >../../$@.part
+	@mv $@.part $@
+
+$(LINKS): | $(PROGRAMS)/murder_linux_amd64
+	ln -sfn ../programs/murder_linux_amd64 $@
+
+# Ansible finds the checkout as the collection corvus.murder through this link (collections_path in ansible.cfg).
+$(CHECKOUT):
+	@mkdir -p $(@D)
+	ln -sfn ../../.. $@
+
+# ---- what is needed on the way --------------------------------------------------------------------------------------
+
+REQUIREMENTS := requirements-dev.txt
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tests/tools/need python3-venv=python3-venv
+	$(PYTHON) -m venv .venv
+
+.venv/ansible: $(REQUIREMENTS) | .venv/bin/pip
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint $< ansible-core
+	@touch $@
+
+.venv/tools: $(REQUIREMENTS) | .venv/bin/pip
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@ .venv/ansible
+
+build/bin/staticcheck-$(STATICCHECK):
+	GOBIN=$(CURDIR)/build/bin go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
+	@touch $@
+
+ready-lint: build .venv/tools build/bin/staticcheck-$(STATICCHECK)
+	@tests/tools/need shellcheck=shellcheck
+
+ready-unit: build .venv/tools
+
+ready-go:
+	@tests/tools/need gcc=gcc,libc6-dev
+
+ready-sanity: build .venv/tools
+	@tests/tools/need git=git
+
+# Without root these tests are skipped, and then they need nothing.
+ready-e2e: collection .venv/tools
+	@[ "$$(id -u)" -ne 0 ] || tests/tools/need sshd=openssh-server ssh=openssh-client iptables=iptables ip=iproute2 \
+		sudo=sudo setpriv=util-linux ps=procps
+
+# ---- see it, test it, ship it ---------------------------------------------------------------------------------------
+
+demo: build .venv/ansible ## deploy a file and a tree to 8 hosts on this machine; no root, no ssh, nothing stays
+	@$(PYTHON) tests/demo/demo
+
+test: $(PARTS:%=ready-%) ## every test there is (as root also those on a fleet of ssh hosts)
+	@$(PYTHON) tests/tools/run $(PARTS)
+
+lint: test-lint ## the linters only; test-unit, test-go, test-sanity, test-e2e are the other parts of test
+
+$(PARTS:%=test-%): test-%: ready-%
+	@$(PYTHON) tests/tools/run $*
+
+bench: build .venv/ansible ## measure ours and every rival on one rig, about 70 minutes, results in docs/benchmarks/ (root)
+	@tests/bench/ready
+	@$(PYTHON) tests/bench/bench full
+
+bench-quick: build .venv/ansible ## measure ours, a relay chain and libtorrent once, in a minute or two (root)
+	@tests/bench/ready
+	@$(PYTHON) tests/bench/bench quick
+
+collection: build .venv/ansible ## the tarball for Galaxy and private hubs, in build/
+	@tests/tools/collection
+
+clean: ## remove all that was made here
+	rm -rf build .venv $(PROGRAMS) $(LINKS)

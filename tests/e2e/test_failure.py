@@ -1,0 +1,117 @@
+"""Deploys that cannot succeed: they end in time, say why, and are torn down like any other."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from artifacts import MB, make_file, manifest
+from fleet.process import wait_until
+from lab import DEPLOY, TEARDOWN, interrupt
+from traces import Trace, assert_nothing_left, murders
+
+FILE, DEST = "/srv/small.bin", "/srv/small deployed.bin"
+OPTIONS = {
+    "murder_src": FILE,
+    "murder_dest": DEST,
+    "murder_seed_time": 1,
+    "murder_timeout": 60,
+    "murder_stall_timeout": 4,
+    "murder_idle_timeout": 4,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def source(fleet) -> dict:
+    make_file(fleet.controller.path(FILE), 10 * MB)
+    return manifest(FILE, fleet.controller)
+
+
+@pytest.fixture
+def peers(fleet):
+    """Return three hosts without the artifact, and see to it that nothing else is left on any."""
+    hosts = fleet.peers[:3]
+    for host in hosts:
+        host.run("rm", "-rf", DEST)
+    traces = [Trace.of(host) for host in [fleet.controller, *hosts]]
+    yield hosts
+    assert_nothing_left([trace for trace in traces if trace.host.process.alive()], DEST)
+
+
+def begun(hosts) -> bool:
+    """Tell whether each of the hosts has begun to download."""
+    return all(any(".murder-" in path for path in host.written()) for host in hosts)
+
+
+def test_closed_firewall(lab, peers):
+    run = lab.playbook(DEPLOY, lab.inventory(*peers), **OPTIONS | {"murder_timeout": 15})
+    assert run.code != 0
+    assert "10.77.0.1:8998" in run.output
+    assert "firewall" in run.output
+    assert run.recap["h1"]["failed"] == 1
+
+
+def test_source_is_missing(lab, peers):
+    run = lab.playbook(DEPLOY, lab.inventory(*peers), **OPTIONS | {"murder_src": "/srv/nothing", "murder_firewall": True})
+    assert run.code != 0
+    assert "Source /srv/nothing not found" in run.output
+
+
+def test_source_is_not_given(lab, peers):
+    run = lab.playbook(DEPLOY, lab.inventory(*peers), murder_dest=DEST)
+    assert run.code != 0
+    assert "Set murder_src" in run.output
+
+
+def test_every_host_fails(lab, peers):
+    run = lab.playbook(DEPLOY, lab.inventory(*peers), **OPTIONS | {"murder_dest": "/srv/missing/dest", "murder_firewall": True})
+    assert run.code != 0
+    assert run.output.count("Destination directory /srv/missing does not exist") >= len(peers)
+    assert all(run.recap[peer.name]["failed"] == 1 for peer in peers)
+
+
+def test_one_host_fails(lab, peers, source):
+    peers[1].run("mkdir", "-p", DEST)
+    run = lab.playbook(DEPLOY, lab.inventory(*peers), **OPTIONS, murder_firewall=True)
+    assert run.code != 0
+    assert "is a directory" in run.output
+    assert [run.recap[peer.name]["failed"] for peer in peers] == [0, 1, 0]
+    assert manifest(DEST, peers[0]) == manifest(DEST, peers[2]) == source
+    assert peers[1].run("ls", "-A", DEST).stdout == ""
+
+
+def test_host_dies_midway(lab, fleet, peers, source):
+    lost = fleet.peers[-1]
+    argv, environment = lab.command(
+        "ansible-playbook",
+        *lab.arguments(DEPLOY, lab.inventory(*peers, lost), **OPTIONS, murder_firewall=True, murder_upload_limit="1M"),
+        ANSIBLE_SSH_ARGS="-o ServerAliveInterval=1 -o ServerAliveCountMax=3",
+    )
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as deploy:
+        wait_until(lambda: begun([*peers, lost]), "the download to begin")
+        lost.switch_off()
+        output = deploy.communicate(timeout=120)[0]
+    print(output)
+    assert deploy.returncode != 0
+    assert "unreachable=1" in output
+    for peer in peers:
+        assert manifest(DEST, peer) == source
+
+
+def test_interrupted(lab, fleet, peers):
+    inventory = lab.inventory(*peers)
+    slow = OPTIONS | {"murder_firewall": True, "murder_upload_limit": "100K", "murder_timeout": 8}
+    argv, environment = lab.command("ansible-playbook", *lab.arguments(DEPLOY, inventory, **slow))
+    with subprocess.Popen(
+        argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as deploy:
+        wait_until(lambda: begun(peers), "the download to begin")
+        interrupt(deploy)
+        print(deploy.communicate(timeout=60)[0])
+    assert deploy.returncode != 0
+    for host in [*peers, fleet.controller]:
+        wait_until(lambda host=host: not murders(host), f"{host.name} to notice that nobody waits any more", 60)
+    torn_down = lab.playbook(TEARDOWN, inventory, **slow)
+    assert torn_down.code == 0
+    again = lab.playbook(TEARDOWN, inventory, **slow)
+    assert again.changed() == set()
