@@ -1,0 +1,144 @@
+"""One race: a system brings the artifact to all peers of a rig, and everything about it is measured."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .meter import Meter, Sample
+from .outcome import Outcome
+from .rig import Artifact, Rig, Seat
+from .systems.base import CHECKOUT, DONE, System
+
+CRAWL = 20e6  # bytes a second, which everybody exceeds where no link limits
+
+
+class RaceError(RuntimeError):
+    """A system did not bring the artifact to every peer."""
+
+
+@dataclass
+class Runner:
+    """A peer's program, from the starting gun to the finish."""
+
+    seat: Seat
+    process: subprocess.Popen[str]
+    printed: bytes = b""
+    started: float = 0.0
+    finished: float = 0.0
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def start(self) -> None:
+        self.process.stdin.write("\n")
+        self.process.stdin.close()
+        self.started = time.monotonic()
+
+    def listen(self) -> bool:
+        """Read what the program prints, and tell whether it has reached the finish with that."""
+        chunk = os.read(self.process.stdout.fileno(), 1 << 16)
+        now = time.monotonic()
+        self.printed += chunk
+        if chunk and f"{DONE}\n".encode() not in self.printed[-len(chunk) - len(DONE) - 1 :].splitlines(keepends=True):
+            return False
+        if not chunk and (code := self.process.wait(10)):
+            raise RaceError(f"{self.seat.name} failed: exit {code}\n{self.output[-2000:]}{self.seat.log()}")
+        self.finished = now
+        return True
+
+    @property
+    def output(self) -> str:
+        return self.printed.decode(errors="replace")
+
+
+def race(rig: Rig, system: System, artifact: Artifact, scenario: str, stagger: float = 0, over: bool = False) -> Outcome:
+    """Let the system run once. stagger is the seconds over which the peers start; over: onto an older file of the same size.
+
+    A race that fails has its error in the outcome. The rig is cleared at the beginning and left as it is in the end.
+    """
+    layout = rig.layout
+    starts = [stagger * number / max(layout.peers - 1, 1) for number in range(layout.peers)]
+    limit = layout.limit(artifact.size)
+    outcome = Outcome(system.name, scenario, layout.peers, layout.rate, artifact.size, limit, slowed=layout.slowed, starts=starts)
+    rig.clear()
+    try:
+        if over:
+            for seat in rig.peers:
+                Artifact.make(seat.dest, artifact.size)
+        system.serve(rig, artifact)
+        runners = [Runner(seat, seat.popen(*system.fetch(rig, artifact, seat))) for seat in rig.peers]
+        with Meter(rig) as meter:
+            before = meter.cost()
+            _run(system, runners, starts, _patience(rig, system, artifact), meter)
+            outcome.cpu = meter.cost().since(before)
+            meter.weigh(*rig.seats)
+        _account(outcome, runners, meter)
+        outcome.commands = _commands(rig)
+        wrong = [seat.name for seat in rig.peers if not artifact.same(seat.dest)]
+        if wrong:
+            raise RaceError(f"the artifact of {', '.join(wrong)} is not what the origin has")
+    except (RaceError, RuntimeError, OSError, subprocess.SubprocessError) as problem:
+        outcome.error = str(problem)
+    return outcome
+
+
+def _patience(rig: Rig, system: System, artifact: Artifact) -> float:
+    """Return the seconds after which a race is given up."""
+    layout = rig.layout
+    if not layout.rate:
+        return 60.0 + artifact.size / CRAWL
+    slowest = layout.rate / layout.slow if layout.slow else 1.0
+    return max(system.patience(rig) * slowest * layout.limit(artifact.size), 60.0)
+
+
+def _run(system: System, runners: list[Runner], starts: list[float], patience: float, meter: Meter) -> None:
+    """Start everyone at its time and wait for everyone to finish."""
+    began = time.monotonic()
+    waiting = sorted(zip(starts, range(len(runners)), runners))
+    with selectors.DefaultSelector() as selector:
+        for runner in runners:
+            selector.register(runner.process.stdout, selectors.EVENT_READ, runner)
+        while selector.get_map():
+            now = time.monotonic() - began
+            if now > patience + max(starts):
+                late = [runner.seat for runner in runners if not runner.finished]
+                raise RaceError(f"{len(late)} of {len(runners)} peers have nothing whole after {now:.0f} s\n{late[0].log()}")
+            while waiting and waiting[0][0] <= now:
+                waiting.pop(0)[2].start()
+            pause = waiting[0][0] - now if waiting else 1.0
+            for key, _ in selector.select(min(pause, 1.0)):
+                runner = key.data
+                if runner.listen():
+                    selector.unregister(runner.process.stdout)
+                    # Now, for some end as soon as everybody is complete.
+                    meter.weigh(runner.seat)
+                    runner.figures = system.figures(runner.seat, runner.output)
+
+
+def _commands(rig: Rig) -> list[str]:
+    """Return what was run at the origin and at the first peer, without the paths of this machine."""
+    lines = [f"{seat.name}: {line}" for seat in rig.seats[:2] for line in (seat.directory / "commands").read_text().splitlines()]
+    for path in (f"{rig.directory}/", f"{CHECKOUT}/", f"{Path(sys.executable).parent}/"):
+        lines = [line.replace(path, "") for line in lines]
+    return lines
+
+
+def _account(outcome: Outcome, runners: list[Runner], meter: Meter) -> None:
+    """Put times, bytes and memory into the outcome, times counted from the first start."""
+    samples: list[Sample] = meter.samples
+    peaks = list(meter.peaks.values())
+    outcome.memory = {"origin": peaks[0], "peer": max(peaks[1:])}
+    zero = min(runner.started for runner in runners)
+    first, last = samples[0], samples[-1]
+    outcome.starts = [round(runner.started - zero, 3) for runner in runners]
+    outcome.times = [round(runner.finished - zero, 3) for runner in runners]
+    outcome.figures = [runner.figures for runner in runners]
+    outcome.sent = [after - before for before, after in zip(first.sent, last.sent)]
+    outcome.received = [after - before for before, after in zip(first.received, last.received)]
+    for sample in samples:
+        sent, received = sample.sent[0] - first.sent[0], sum(sample.received[1:]) - sum(first.received[1:])
+        outcome.links.append((round(sample.at - zero, 3), sent, received))

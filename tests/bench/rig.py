@@ -1,0 +1,240 @@
+"""What a race is run on: a fleet of light hosts, a directory in memory and a cgroup for each of them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import ipaddress
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet import Fleet, Host
+from fleet.host import ENVIRONMENT
+from fleet.process import wait_until
+
+PREFIX = "murder-bench-"
+# Joins the cgroup of its seat, waits for the starting gun, and becomes the program.
+GATE = 'echo 0 >"$0/cgroup.procs" && read -r _ && exec "$@"'
+GSO = 32768  # bytes
+PAYLOAD = 0.956  # share of an Ethernet link's rate that TCP delivers
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The links of a rig: so many peers, Mbit/s of each link in each direction; 0 is one pair over loopback, unlimited."""
+
+    peers: int
+    rate: float
+    slow: float = 0  # Mbit/s of the link of the peer in the middle, where it is another one
+    memory: bool = True  # files are in memory; otherwise below the directory for temporary files
+
+    @property
+    def slowed(self) -> int | None:
+        """Return which peer, counted from 0, has the slow link."""
+        return self.peers // 2 if self.slow else None
+
+    def limit(self, size: int) -> float:
+        """Return F/B: the seconds that one link needs for size bytes; 1 without limits, where times are seconds."""
+        return size * 8 / (self.rate * 1e6 * PAYLOAD) if self.rate else 1.0
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The file that is to reach every peer; checksum is its SHA-1."""
+
+    path: Path
+    size: int
+    checksum: str
+
+    @classmethod
+    def make(cls, path: Path, size: int, sparse: bool = False) -> Artifact:
+        """Write a file of random bytes, or with sparse of nothing: for artifacts larger than memory."""
+        digest = hashlib.sha1()
+        if sparse:
+            path.touch(0o644)
+            os.truncate(path, size)
+            for start in range(0, size, 1 << 20):
+                digest.update(bytes(min(1 << 20, size - start)))
+            return cls(path, size, digest.hexdigest())
+        with path.open("wb") as file:
+            for start in range(0, size, 1 << 20):
+                block = os.urandom(min(1 << 20, size - start))
+                digest.update(block)
+                file.write(block)
+        path.chmod(0o644)
+        return cls(path, size, digest.hexdigest())
+
+    def same(self, path: Path) -> bool:
+        """Tell whether the file at path has arrived whole."""
+        if not path.is_file() or path.stat().st_size != self.size:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha1").hexdigest() == self.checksum
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One party's place: a host of the fleet, an address, a directory in memory, a cgroup that counts what its processes cost."""
+
+    name: str
+    host: Host
+    address: str
+    directory: Path
+    cgroup: Path
+
+    @property
+    def dest(self) -> Path:
+        """Where the artifact shall be; every system is told to put it exactly there."""
+        return self.directory / "dest" / "artifact"
+
+    def popen(self, *argv: str | Path) -> subprocess.Popen[str]:
+        """Load argv on this seat; it runs once a line is written to its stdin. stderr goes to the file log."""
+        with (self.directory / "commands").open("a") as commands:
+            commands.write(shlex.join(map(str, argv)) + "\n")
+        with (self.directory / "log").open("a") as log:
+            return self.host.popen(
+                *("sh", "-c", GATE, str(self.cgroup), *map(str, argv)),
+                env=ENVIRONMENT | {"HOME": str(self.directory)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=self.directory,
+            )
+
+    def run(self, *argv: str | Path, text: str = "", seconds: float = 120) -> str:
+        """Run argv on this seat to its end, with text on stdin, and return what it printed."""
+        process = self.popen(*argv)
+        try:
+            output, _ = process.communicate("\n" + text, timeout=seconds)
+        except BaseException:
+            process.kill()
+            raise
+        if process.returncode:
+            raise RuntimeError(f"{self.name}: {' '.join(map(str, argv))}: exit {process.returncode}\n{output}{self.log()}")
+        return output
+
+    def log(self) -> str:
+        """Return the end of what this seat's programs wrote to stderr."""
+        return (self.directory / "log").read_text(errors="replace")[-2000:]
+
+    def clear(self) -> None:
+        """End every process of this seat (of this seat only, by its cgroup) and empty its directory."""
+        (self.cgroup / "cgroup.kill").write_text("1")
+        wait_until(lambda: not (self.cgroup / "cgroup.procs").read_text(), f"the processes of {self.name} to end")
+        shutil.rmtree(self.directory, ignore_errors=False)
+        self.dest.parent.mkdir(parents=True)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """The origin (seeder, and tracker where one is needed) and the peers."""
+
+    layout: Layout
+    fleet: Fleet
+    directory: Path
+    cgroup: Path
+    origin: Seat
+    peers: list[Seat]
+
+    @property
+    def seats(self) -> list[Seat]:
+        return [self.origin, *self.peers]
+
+    @classmethod
+    @contextlib.contextmanager
+    def up(cls, layout: Layout) -> Iterator[Rig]:
+        """Build a rig for as long as the context lasts. Nothing of it stays, whatever happens inside."""
+        with contextlib.ExitStack() as stack:
+            directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+            stack.callback(directory.rmdir)
+            if layout.memory:
+                memory = ["mount", "-t", "tmpfs", "-o", "mode=0755,size=90%", "bench", str(directory)]
+                subprocess.run(memory, check=True)
+                stack.callback(subprocess.run, ["umount", "--lazy", str(directory)], check=True)
+            else:
+                stack.callback(_empty, directory)
+            rate = f"{layout.rate}mbit" if layout.rate else None
+            fleet = Fleet.up(layout.peers if rate else 0, rate=rate, firewall=False, light=True)
+            stack.callback(fleet.down)
+            lighten(fleet)
+            if layout.slowed is not None:
+                _limit(fleet, layout.slowed + 1, layout.slow)
+            cgroup = _cgroups() / directory.name
+            cgroup.mkdir()
+            stack.callback(cgroup.rmdir)
+            yield cls._seated(stack, layout, fleet, directory, cgroup)
+
+    @classmethod
+    def _seated(cls, stack: contextlib.ExitStack, layout: Layout, fleet: Fleet, directory: Path, cgroup: Path) -> Rig:
+        # Without links all seats are on one host, at addresses of its loopback.
+        places = [(host, host.address) for host in fleet.hosts]
+        if not layout.rate:
+            first = ipaddress.ip_address("127.0.0.1")
+            places = [(fleet.controller, str(first + number)) for number in range(layout.peers + 1)]
+        seats = []
+        for number, (host, address) in enumerate(places):
+            name = f"peer{number}" if number else "origin"
+            seat = Seat(name, host, address, directory / name, cgroup / name)
+            seat.cgroup.mkdir()
+            stack.callback(seat.cgroup.rmdir)
+            seat.dest.parent.mkdir(parents=True)
+            seats.append(seat)
+        rig = cls(layout, fleet, directory, cgroup, seats[0], seats[1:])
+        stack.callback(rig.clear)
+        return rig
+
+    def clear(self) -> None:
+        """Make the rig as new: no processes, no files but the artifact, nothing remembered of the links."""
+        for seat in self.seats:
+            seat.clear()
+        for host in self.fleet.hosts:
+            subprocess.run([*inside(host.process.pid), "ip", "tcp_metrics", "flush"], check=True, capture_output=True)
+
+
+def inside(pid: int) -> list[str]:
+    """Return the command that runs another one in this process's network."""
+    return ["nsenter", f"--target={pid}", "--net", "--"]
+
+
+def _empty(directory: Path) -> None:
+    for path in directory.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def lighten(fleet: Fleet) -> None:
+    """Spare the one machine what real hosts and switches do not pay for, and what all links here would share.
+
+    The machine's firewall does not look at what the bridge passes on. Packets stay below the burst of tbf, which cuts
+    larger ones into frames one by one: half of all CPU time. And the hosts know each other's Ethernet addresses, for the
+    kernel has one small table of those it had to ask for, which 50 hosts together would overflow.
+    """
+    switch = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+    if switch.exists():
+        subprocess.run([*inside(fleet.bridge.pid), "tee", switch], input=b"0\n", stdout=subprocess.DEVNULL, check=True)
+    cards = {host.address: f"02:00:{number >> 8:02x}:{number & 255:02x}:00:01" for number, host in enumerate(fleet.hosts)}
+    known = [f"neighbour replace {address} lladdr {card} nud permanent dev eth0" for address, card in cards.items()]
+    for host in fleet.hosts:
+        lines = [f"link set dev eth0 address {cards[host.address]} gso_max_size {GSO}", *known]
+        subprocess.run([*inside(host.process.pid), "ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
+
+
+def _limit(fleet: Fleet, number: int, rate: float) -> None:
+    """Give the link of the host with this number (the controller is 0) another rate, at both ends."""
+    for pid, device in ((fleet.bridge.pid, f"h{number}"), (fleet.hosts[number].process.pid, "eth0")):
+        limit = f"tc qdisc change dev {device} root tbf rate {rate}mbit burst 64kb latency 10ms".split()
+        subprocess.run([*inside(pid), *limit], check=True)
+
+
+def _cgroups() -> Path:
+    """Return where cgroups v2 are mounted."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, place, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return Path(place)
+    raise RuntimeError("The benchmark counts CPU time with cgroups v2, which are not mounted here")

@@ -1,0 +1,89 @@
+"""corvus.murder itself: the modules of the built program, called as Ansible calls them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import platform
+import socket
+from pathlib import Path
+
+from ..rig import Artifact, Rig, Seat
+from .base import CHECKOUT, System, tell
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+PORT = 8998
+
+
+class Murder(System):
+    """One tracker and one seeder at the origin, murder_peer at the peers."""
+
+    name = "murder"
+
+    def __init__(self, program: Path | None = None):
+        machine = platform.machine()
+        built = CHECKOUT / f"plugins/programs/murder_linux_{ARCHITECTURES.get(machine, machine)}"
+        self.program = program or built
+
+    def missing(self) -> str:
+        return "" if os.access(self.program, os.X_OK) else f"{self.program} is not there; run make build"
+
+    def version(self) -> str:
+        return tell(self.program, "murder_peer", "--version")
+
+    def serve(self, rig: Rig, artifact: Artifact) -> None:
+        origin = rig.origin
+        self.track(rig)
+        self.call(origin, "seed", **self.torrent(rig, artifact), state="started", ip=origin.address)
+
+    def track(self, rig: Rig) -> None:
+        """Start the tracker, which any client may use."""
+        address = rig.origin.address
+        self.call(rig.origin, "tracker", listen=address, address=address, port=PORT, expect=len(rig.peers))
+
+    def torrent(self, rig: Rig, artifact: Artifact) -> dict[str, str]:
+        """Return the options of murder_seed that say which artifact, and where its .torrent comes."""
+        return {"src": str(artifact.path), "torrent": str(torrent_file(rig)), "tracker": f"{rig.origin.address}:{PORT}"}
+
+    def call(self, seat: Seat, module: str, **options: str | int) -> dict:
+        """Call a module on a seat, and return its result."""
+        output = seat.run(self.program, f"murder_{module}", "-", text=json.dumps(_defaults(seat, module) | options))
+        return json.loads(output.splitlines()[-1])
+
+    def fetch(self, rig: Rig, artifact: Artifact, seat: Seat) -> list[str | Path]:
+        options = {"torrent": str(torrent_file(rig)), "dest": str(seat.dest), "ip": seat.address, "seed_time": 600}
+        arguments = seat.directory / "peer.json"
+        arguments.write_text(json.dumps(_defaults(seat, "peer") | options))
+        return [self.program, "murder_peer", arguments]
+
+    def figures(self, seat: Seat, output: str) -> dict[str, float]:
+        result = json.loads(output.splitlines()[-1])
+        figures = {name: result[name] for name in ("elapsed", "bytes_from_seed", "bytes_from_peers")}
+        stats = _status(seat).get("stats", {})
+        return figures | {name: stats[name] for name in ("bytes_received_twice", "bytes_damaged") if name in stats}
+
+
+def torrent_file(rig: Rig) -> Path:
+    return rig.origin.directory / "artifact.torrent"
+
+
+def _defaults(seat: Seat, module: str) -> dict[str, str | int]:
+    return {"state_dir": str(seat.directory / "state"), "log_file": str(seat.directory / f"{module}.log")}
+
+
+def _status(seat: Seat) -> dict:
+    """Ask the peer's daemon for its status; it may have ended already, when all others are complete."""
+    for path in (seat.directory / "state").glob("peer-*/sock"):
+        connection = http.client.HTTPConnection("daemon", timeout=5)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        try:
+            connection.sock.settimeout(5)
+            connection.sock.connect(str(path))
+            connection.request("GET", "/status")
+            return json.load(connection.getresponse())
+        except OSError:
+            return {}
+        finally:
+            connection.close()
+    return {}

@@ -1,0 +1,43 @@
+"""The table and the picture of playbook runs."""
+
+from __future__ import annotations
+
+from bench import deploys
+from bench.deploys import MB, Deploy, Plan
+
+RUNS = [
+    *(Deploy("deploy.yml", 11, 56 * MB, seconds) for seconds in (19.0, 17.0, 18.0)),
+    Deploy("copy", 11, 56 * MB, 60.0),
+    Deploy("synchronize", 11, 56 * MB, error="not run: rsync is not installed"),
+    Deploy("copy", 2, 1 * MB, 5.0),
+]
+
+
+def test_plan_takes_kinds_in_turns():
+    plan = Plan(("a", "b"), (2, 3), (1,), repeat=2)
+    kinds = [(kind, hosts) for kind, hosts, _ in plan.runs()]
+    assert kinds == [("a", 2), ("b", 2)] * 2 + [("a", 3), ("b", 3)] * 2
+
+
+def test_rows_have_medians_and_the_share():
+    header, small, large = deploys.rows(RUNS)
+    assert dict(zip(header, large)) == {
+        "hosts": "11",
+        "MB": "56",
+        "deploy.yml, s": "18.0",
+        "deploy.yml, program there, s": "",
+        "copy, s": "60.0",
+        "synchronize, s": "",
+        "deploy.yml / copy": "0.30",
+    }
+    assert small[-1] == ""
+
+
+def test_runs_survive_the_disk():
+    assert deploys.load(deploys.dump(RUNS)) == RUNS
+
+
+def test_picture_leaves_out_what_failed():
+    picture = deploys.picture(RUNS)
+    assert ">copy<" in picture
+    assert ">synchronize<" not in picture
