@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"slices"
 	"time"
 
 	"corvus.murder/internal/announce"
@@ -75,8 +76,8 @@ func (s *Swarm) adopt(now time.Time) {
 	shape := topology.Shape{Stripes: p.stripes, Peers: p.size}
 	present := func(rank int) bool { return early || rank == p.rank || p.byRank[rank] != nil }
 	for rank, c := range p.byRank {
-		for stripe, parent := range shape.Parents(rank, present) {
-			c.fed[stripe] = parent == p.rank
+		for stripe, feeders := range shape.Feeders(rank, present) {
+			c.fed[stripe] = slices.Contains(feeders, p.rank)
 		}
 	}
 	for stripe, ranks := range shape.Feeders(p.rank, present) {
