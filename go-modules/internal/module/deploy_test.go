@@ -91,6 +91,21 @@ func TestDaemonsAreStartedOnce(t *testing.T) {
 	}
 }
 
+func TestSeederThatCannotStartLeavesNothing(t *testing.T) {
+	r := newRig(t)
+	r.source(1000)
+	r.refused("murder_seed", r.seed(), "is not reachable")
+	r.must(true, "murder_tracker", r.tracker())
+	nowhere := filepath.Join(r.dir, "no such directory", "a.torrent")
+	r.refused("murder_seed", r.seed().with("torrent", nowhere), "no such directory")
+	if _, err := os.Stat(r.src + ".torrent"); err == nil {
+		t.Error("a .torrent was left")
+	}
+	if left, _ := filepath.Glob(filepath.Join(r.state("seed"), "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func TestStartedThenPresent(t *testing.T) {
 	r := newRig(t)
 	data := r.source(1 << 20)

@@ -164,23 +164,29 @@ func (o *seedOptions) start(ctx context.Context, call ansible.Call, inst *daemon
 			return ansible.Result{Values: values}, err
 		}
 	}
+	res := ansible.Result{Changed: !running || stale, Values: values}
+	if !call.Check && res.Changed {
+		if stale {
+			if _, err := inst.Stop(ctx); err != nil {
+				return res, err
+			}
+		}
+		if err := inst.Start(ctx, cfg, cfg.LogFile); err != nil {
+			return ansible.Result{Changed: stale}, err
+		}
+	}
+	// Only now: a seeder that cannot start leaves no .torrent behind.
 	wrote, err := o.write(t, call.Check)
 	if err != nil {
-		return ansible.Result{}, err
+		if res.Changed && !call.Check {
+			_, stopErr := inst.Stop(ctx)
+			err = errors.Join(err, stopErr)
+		}
+		return ansible.Result{Changed: stale}, err
 	}
-	res := ansible.Result{Changed: wrote || !running || stale, Values: values}
+	res.Changed = res.Changed || wrote
 	if call.Check {
 		return res, nil
-	}
-	if stale {
-		if _, err := inst.Stop(ctx); err != nil {
-			return res, err
-		}
-	}
-	if !running || stale {
-		if err := inst.Start(ctx, cfg, cfg.LogFile); err != nil {
-			return ansible.Result{Changed: wrote || stale}, err
-		}
 	}
 	return res, addProcess(ctx, inst, values)
 }
