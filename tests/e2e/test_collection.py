@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from artifacts import MB, make_file, manifest
 from lab import CHECKOUT
+from program import PROGRAM
 
 PLACE = "/opt/collections"
 MODULES = ["murder_peer", "murder_seed", "murder_tracker"]
@@ -25,6 +26,11 @@ def installed(lab, fleet) -> dict[str, str]:
     run = lab.run("ansible-galaxy", "collection", "install", "--offline", str(CHECKOUT / tarball), **environment)
     assert run.code == 0
     return environment
+
+
+def test_program_is_small():
+    """Every byte of it is sent by the controller to every host."""
+    assert 1_000_000 < PROGRAM.stat().st_size < 9_000_000
 
 
 def test_documentation(lab, installed):
