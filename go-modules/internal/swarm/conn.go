@@ -45,7 +45,6 @@ type conn struct {
 	owed       bool           // it owed us blocks at the last tick
 	ours       bool           // it is a peer of this program
 	seeder     bool           // the origin of the artifact
-	told       bool           // it has said what it has
 	choked     bool           // it does not serve us
 	interested bool           // we told it that we want something
 	listens    netip.AddrPort // where it accepts connections, if known

@@ -142,12 +142,9 @@ func (s *Swarm) extended(c *conn, msg *pp.Message) {
 	}
 }
 
-// peerTells takes the message by which a peer says what it has, once, at the start (BEP 3, 6).
+// peerTells takes the message by which a peer says what it has at the start (BEP 3, 6). Some clients
+// send a second one, as aria2 does; it can only add to the first.
 func (s *Swarm) peerTells(c *conn, msg *pp.Message) error {
-	if c.told {
-		return fmt.Errorf("a second %v", msg.Type)
-	}
-	c.told = true
 	n := s.cfg.Torrent.NumPieces()
 	switch msg.Type {
 	case pp.HaveAll:
@@ -180,7 +177,6 @@ func (s *Swarm) peerHas(c *conn, piece int) error {
 	if piece >= s.cfg.Torrent.NumPieces() {
 		return fmt.Errorf("it claims piece %d of %d", piece, s.cfg.Torrent.NumPieces())
 	}
-	c.told = true
 	s.picker.PeerHas(c.id, piece)
 	s.wantOrLeave(c)
 	return nil

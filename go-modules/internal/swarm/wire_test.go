@@ -66,7 +66,6 @@ func TestBrokenProtocolEndsTheConnection(t *testing.T) {
 		"have past the last piece":      {{Type: pp.Have, Index: pp.Integer(n)}},
 		"bitfield too long":             {{Type: pp.Bitfield, Bitfield: make([]bool, n+64)}},
 		"bitfield with spare bits":      {{Type: pp.Bitfield, Bitfield: testswarm.All((n + 7) / 8 * 8)}},
-		"bitfield twice":                {{Type: pp.HaveNone}, {Type: pp.HaveNone}},
 		"a block nobody can want":       {{Type: pp.Piece, Index: pp.Integer(n), Piece: make([]byte, 100)}},
 		"a block of an impossible size": {{Type: pp.Piece, Index: 0, Piece: make([]byte, 100)}},
 	}
@@ -159,6 +158,21 @@ func TestStrangerIsServedInOrder(t *testing.T) {
 				t.Fatalf("got piece %d with %d bytes, want %d bytes of piece %d", m.Index, len(m.Piece), length, index)
 			}
 		}
+	}
+}
+
+func TestSecondBitfieldAddsToTheFirst(t *testing.T) {
+	torrent, data := testswarm.Torrent(t, 10*pieceLength, pieceLength)
+	s := seed(t, torrent, &testswarm.Tracker{}, data)
+	nc, err := stranger(t, s, torrent.Infohash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	some := make([]bool, 16)
+	some[3] = true
+	send(t, nc, pp.Message{Type: pp.HaveNone}, pp.Message{Type: pp.Bitfield, Bitfield: some}, request(7, 0, 16384))
+	if m := read(t, decoder(nc), pp.Piece); m.Index != 7 {
+		t.Errorf("piece %d came, want 7", m.Index)
 	}
 }
 
