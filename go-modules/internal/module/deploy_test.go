@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -88,6 +89,22 @@ func TestDaemonsAreStartedOnce(t *testing.T) {
 	second := r.must(true, "murder_seed", r.seed())
 	if first["infohash"] == second["infohash"] || first["pid"] == second["pid"] {
 		t.Errorf("the seeder of the old content was not replaced: %v, %v", first, second)
+	}
+}
+
+func TestTrackerThatCannotStartChangesNothing(t *testing.T) {
+	r := newRig(t)
+	ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", r.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	res := r.call("murder_tracker", r.tracker())
+	if msg, _ := res["msg"].(string); res["failed"] != true || res["changed"] != false || !strings.Contains(msg, "is taken by another program") {
+		t.Errorf("on a taken port: %v", res)
+	}
+	if left := r.left(); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 
