@@ -9,12 +9,13 @@ from fleet import Host
 from fleet.process import wait_until
 
 # What Ansible and our action plugins keep on purpose (the program, once per version, and Ansible's own directories),
-# and where the tests keep their inventories.
+# the secret that the deploy keeps on the controller (murder_token_file), and where the tests keep their inventories.
 KEPT = re.compile(
     r"""/etc/ansible/.* | /(root|home/operator)/(
         \.cache | \.cache/corvus\.murder | \.cache/corvus\.murder/[0-9a-f]{64} | \.cache/corvus\.murder/[0-9a-f]{64}/murder
       | \.local | \.local/state
       | \.ansible | \.ansible/tmp | \.ansible/cp(/.*)? | \.ansible/galaxy_.*
+      | \.ansible/corvus\.murder\.token
     )""",
     re.VERBOSE,
 )
