@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"math/bits"
-	"slices"
-)
+import "slices"
 
 // compare changes the feeders of stripes that have fallen behind.
 func (p *Picker) compare() {
@@ -20,7 +17,7 @@ func (p *Picker) compare() {
 		if p.lost(s, got) {
 			st.behind = 0
 			st.limit = st.lag + slack // the new one gets time to prove itself
-			if !p.advance(st) {
+			if !p.advance(s) {
 				p.substitute(s)
 			}
 		}
@@ -38,37 +35,28 @@ func (p *Picker) lost(s, got int) bool {
 		st.behind = 0
 		return false
 	}
-	st.behind++
 	if st.next < len(st.parents) && st.parents[st.next] == p.origin && st.lag <= originSlack*st.limit {
 		return false
 	}
-	// Whoever is next to the cause acts first.
-	return st.behind >= hopeless || (st.behind >= st.level && p.fails(s, f))
+	st.behind++
+	if p.fails(s, f) {
+		return st.behind >= st.level // whoever is next to the cause acts first
+	}
+	return st.behind >= hopeless && st.lag > got/tolerable
 }
 
-// fails tells that a stripe cannot catch up with its feeder, and that it is the feeder's fault: it is slow; or
-// it has nothing more for us, but not because the same stripe comes late to itself. For then
-// the cause is farther up, and whoever is nearest to it does something about it.
-func (p *Picker) fails(s int, pr *peer) bool {
-	if p.coming(s, pr) >= slack {
-		return pr.rate != unknown && pr.rate*lame < p.best
-	}
-	most := 0
-	for other := range p.stripes {
-		most = max(most, p.stripe(other, pr))
-	}
-	return most-p.stripe(s, pr) <= slack
-}
-
-// stripe counts the pieces of a stripe that a peer has.
-func (p *Picker) stripe(s int, pr *peer) int {
-	n := 0
-	for w, word := range pr.has {
-		if word != 0 {
-			n += bits.OnesCount64(word & p.mask(s, w))
+// fails tells that a stripe comes late through its feeder's fault: the feeder has it and sends it slowly; or it gets
+// pieces much more slowly than we do. When only this stripe comes late to itself, the cause is
+// farther up, and whoever is nearest to it does something about it.
+func (p *Picker) fails(s int, f *peer) bool {
+	if p.stripes[s].waits >= memory {
+		best := 0.0
+		for other := range p.stripes {
+			best = max(best, p.stripes[other].flow)
 		}
+		return p.stripes[s].flow*lame < best
 	}
-	return n
+	return p.stripes[s].fed >= memory && f.id != p.origin && f.count < p.cfg.Pieces && 2*f.pace < p.pace
 }
 
 // substitute makes a peer feed a stripe that nobody named has fed well: any that is not slow and has
@@ -81,18 +69,19 @@ func (p *Picker) substitute(s int) {
 			coming[i] = p.coming(s, pr)
 		}
 	}
-	most, ties := slices.Max(append(coming, 0)), 0
+	most, ties, chosen := slices.Max(append(coming, 0)), 0, st.feeder
 	for i, n := range coming {
 		if n > 0 && 2*n >= most {
 			ties++
 			if p.cfg.Rand.IntN(ties) == 0 {
-				st.feeder = p.order[i].id
+				chosen = p.order[i].id
 			}
 		}
 	}
 	if ties == 0 && p.peer(p.origin) != nil && p.starving() {
-		st.feeder = p.origin
+		chosen = p.origin
 	}
+	p.feed(s, chosen)
 }
 
 // coming counts the next pieces of a stripe that a peer has, as far as lookahead.

@@ -15,7 +15,7 @@ func (p *Picker) Pick(id PeerID, n int) []Block {
 	var picked []Block
 	if pr.begun > 0 && p.unasked > 0 {
 		for _, o := range p.open {
-			if len(picked) < n && o.owner == id {
+			if len(picked) < n && o.owner == id && !o.early {
 				picked = p.take(picked, o, id, pr, n)
 			}
 		}
@@ -39,7 +39,7 @@ func (p *Picker) Pick(id PeerID, n int) []Block {
 			}
 		}
 	}
-	if len(pr.owes) == 0 && p.ending() {
+	if p.ending() && p.due(pr) == 0 {
 		picked = p.again(id, pr, n)
 	}
 	return picked
@@ -104,7 +104,7 @@ func (p *Picker) choose(id PeerID, pr *peer) (piece int, turn bool) {
 	if c.best >= 0 {
 		return c.best, true
 	}
-	if len(pr.owes) > 0 || (p.slow(pr) && !p.starving()) {
+	if (p.slow(pr) && !p.starving()) || p.due(pr) > 0 {
 		return -1, false
 	}
 	if id == p.origin {
@@ -217,7 +217,9 @@ func (p *Picker) begin(piece int, id PeerID, pr *peer) *opened {
 	p.open = append(p.open, o)
 	p.byPiece[piece] = o
 	p.fresh.remove(piece)
-	p.reach--
+	if p.avail[piece] > 0 {
+		p.reach--
+	}
 	p.unasked += n
 	pr.begun++
 	return o
@@ -250,12 +252,12 @@ func (p *Picker) again(id PeerID, pr *peer, n int) []Block {
 	}
 	var picked []Block
 	for _, owing := range p.order {
-		if owing == pr {
+		if owing == pr || (len(p.stripes) > 0 && !p.slow(owing) && !p.starving()) {
 			continue
 		}
 		for i := len(owing.owes) - 1; i >= 0 && len(picked) < n; i-- {
 			blk := owing.owes[i]
-			if !pr.has.has(blk.Piece) || p.single[blk.Piece] {
+			if !pr.has.has(blk.Piece) || p.single[blk.Piece] || p.byPiece[blk.Piece].early {
 				continue
 			}
 			if !sooner(pr.rate, len(picked)+1, owing.rate, i+1) {

@@ -12,14 +12,14 @@
 //     equals, so that peers which start together ask for different pieces and can then trade
 //     them. With one (see SetStripes) it is a piece of a stripe that this peer feeds: from the origin
 //     the first that nobody else has, from others the newest, which our own children lack too. Only
-//     of stripes that nobody feeds, and at the end, one piece at a time is asked of anyone.
+//     of stripes that nobody feeds or that come late, and at the end, one piece at a time is asked of anyone.
 //  3. No new piece may be begun (memory is bounded by the number of open pieces), or none is left:
 //     the peer helps with blocks of open pieces that nobody was asked for.
 //  4. Everything has been asked for (the end game of BEP 3): an idle peer is asked for blocks that
 //     another peer still owes, those first which that one would send last, and only those that come
 //     much sooner this way; each block of two peers at the most.
 //
-// Which peer feeds a stripe is looked at again in each Tick.
+// Ahead asks feeders for pieces that they do not have yet. Which peer feeds a stripe is looked at again in each Tick.
 //
 // A piece that failed its hash while several peers had sent blocks of it is fetched from one peer
 // only, so that the next failure names the culprit.
@@ -76,7 +76,10 @@ type Picker struct {
 	order   []*peer      // in the order of joining
 
 	stripes []stripe // none: no topology
-	comb    uint64   // every len(stripes)-th bit
+	revoked []Request
+	pace    float64 // pieces that come in a tick, averaged
+	got     int     // pieces verified since the last tick
+	comb    uint64  // every len(stripes)-th bit
 	origin  PeerID
 	quiet   int     // ticks since a block came
 	flowing bool    // a block ever came
@@ -88,6 +91,8 @@ type opened struct {
 	piece       int
 	owner       PeerID // who was first asked for it
 	stray       bool   // of a stripe that the owner does not feed
+	early       bool   // the owner was not known to have it when it was asked
+	age         int    // ticks since it was begun
 	blocks      []blockState
 	unrequested int // blocks neither received nor requested
 	unreceived  int
@@ -108,6 +113,9 @@ type peer struct {
 	count  int     // pieces that it has
 	wanted int     // of these, those that are missing here
 	top    int     // the highest piece that it has
+	fronts []int   // the highest piece of each stripe that it has, or -1
+	pace   float64 // pieces that it gets in a tick, averaged
+	seen   int     // of count, at the last tick
 	owes   []Block // in the order of asking
 	begun  int     // open pieces that it owns
 	rate   float64 // blocks a second
@@ -162,6 +170,7 @@ func (p *Picker) AddPeer(id PeerID) {
 	for int(id) >= len(p.peers) {
 		p.peers = append(p.peers, nil)
 	}
+	pr.survey(len(p.stripes))
 	p.peers[id] = pr
 	p.order = append(p.order, pr)
 }
@@ -200,9 +209,14 @@ func (p *Picker) PeerHas(id PeerID, piece int) {
 	if p.avail[piece] == 1 && p.fresh.has(piece) {
 		p.reach++
 	}
-	if len(p.stripes) > 0 && id != p.origin {
-		s := &p.stripes[piece%len(p.stripes)]
-		s.front = max(s.front, piece)
+	if k := len(p.stripes); k > 0 {
+		pr.fronts[piece%k] = max(pr.fronts[piece%k], piece)
+		if st := &p.stripes[piece%k]; id != p.origin {
+			st.front = max(st.front, piece)
+		}
+	}
+	if o := p.byPiece[piece]; o != nil && o.owner == id {
+		o.early = false
 	}
 }
 
@@ -235,10 +249,21 @@ func (p *Picker) Unavailable() int {
 	return n
 }
 
-// Owes is the number of blocks that a peer was asked for and has not sent.
+// Owes is the number of blocks that a peer was asked for, has, and has not sent.
 func (p *Picker) Owes(id PeerID) int {
 	if pr := p.peer(id); pr != nil {
-		return len(pr.owes)
+		return p.due(pr)
 	}
 	return 0
+}
+
+// due counts the blocks that a peer owes, without those that were asked for early.
+func (p *Picker) due(pr *peer) int {
+	n := len(pr.owes)
+	for i := 0; i < len(p.open) && n > 0; i++ {
+		if o := p.open[i]; o.early && o.owner == pr.id {
+			n -= min(n, o.unreceived-o.unrequested)
+		}
+	}
+	return n
 }

@@ -20,6 +20,7 @@ func (p *Picker) Received(id PeerID, blk Block) Receipt {
 	if o == nil || pr == nil || blk.Index < 0 || blk.Index >= len(o.blocks) {
 		return r
 	}
+	p.PeerHas(id, blk.Piece) // its have message may be on the way
 	b := &o.blocks[blk.Index]
 	owed := pr.drop(blk)
 	if b.received || (!owed && p.single[blk.Piece]) {
@@ -42,6 +43,9 @@ func (p *Picker) Received(id PeerID, blk Block) Receipt {
 		o.senders = append(o.senders, id)
 	}
 	p.quiet, p.flowing = 0, true
+	if k := len(p.stripes); k > 0 {
+		p.stripes[blk.Piece%k].got++
+	}
 	r.Wanted, r.Whole = true, o.unreceived == 0
 	return r
 }
@@ -71,14 +75,7 @@ func (p *Picker) Verified(piece int, ok bool) {
 	if o == nil {
 		return
 	}
-	delete(p.byPiece, piece)
-	i := slices.Index(p.open, o)
-	p.open = slices.Delete(p.open, i, i+1)
-	p.spare = append(p.spare, o)
-	p.unasked -= o.unrequested
-	if owner := p.peer(o.owner); owner != nil {
-		owner.begun--
-	}
+	p.close(o)
 	if !ok {
 		p.refresh(piece)
 		if len(o.senders) > 1 {
@@ -88,6 +85,7 @@ func (p *Picker) Verified(piece int, ok bool) {
 	}
 	p.have.add(piece)
 	p.missing--
+	p.got++
 	if k := len(p.stripes); k > 0 {
 		p.stripes[piece%k].missing--
 	}
@@ -96,6 +94,18 @@ func (p *Picker) Verified(piece int, ok bool) {
 		if pr.has.has(piece) {
 			pr.wanted--
 		}
+	}
+}
+
+// close ends the work on a piece.
+func (p *Picker) close(o *opened) {
+	delete(p.byPiece, o.piece)
+	i := slices.Index(p.open, o)
+	p.open = slices.Delete(p.open, i, i+1)
+	p.spare = append(p.spare, o)
+	p.unasked -= o.unrequested
+	if owner := p.peer(o.owner); owner != nil {
+		owner.begun--
 	}
 }
 
@@ -131,6 +141,7 @@ func (p *Picker) Release(id PeerID) {
 	if pr == nil {
 		return
 	}
+	p.revoke(id, -1)
 	for _, blk := range pr.owes {
 		p.unowe(id, blk)
 	}
@@ -144,8 +155,13 @@ func (p *Picker) Release(id PeerID) {
 
 // Rejected frees one block that a peer will not send (BEP 6 reject).
 func (p *Picker) Rejected(id PeerID, blk Block) {
-	if pr := p.peer(id); pr != nil && pr.drop(blk) {
-		p.unowe(id, blk)
+	pr := p.peer(id)
+	if pr == nil || !pr.drop(blk) {
+		return
+	}
+	p.unowe(id, blk)
+	if o := p.byPiece[blk.Piece]; o != nil && o.early && o.owner == id {
+		p.unbegin(o)
 	}
 }
 

@@ -11,6 +11,8 @@ import "slices"
 // its turn, and in the end nobody gets anything from its parent.
 
 const (
+	// memory is how many ticks weigh in averages.
+	memory = 4
 	// slack and slackPerLevel are by how many pieces a stripe may fall behind the best one
 	// before its feeder is changed: down a tree each edge costs about one piece.
 	slack         = 6
@@ -31,8 +33,10 @@ const (
 	firstPatience = 12
 	// slowBy is how many times slower than the best peer one is that is not asked out of turn.
 	slowBy = 4
-	// lame is how many times slower than the best peer a feeder with much to give may be.
+	// lame is how many times slower than the best stripe one may flow whose feeder owes us blocks of it all the time.
 	lame = 2
+	// lateBy is how many times what is tolerable a stripe may be behind until others than its feeder are asked.
+	lateBy = 3
 	// forgive is by how much of the best rate the measured rate of a peer that is not asked grows in a
 	// tick, so that it is given another chance some time.
 	forgive = 0.01
@@ -51,11 +55,18 @@ type stripe struct {
 	lag     int      // how many more are missing than of the best stripe, at the last tick
 	limit   int      // how many more than of the best stripe may be missing
 	behind  int      // ticks since it fell behind
+	got     int      // blocks of it that came since the last tick
+	flow    float64  // blocks of it that come in a tick, averaged
+	fed     int      // ticks since it has its feeder
+	waits   int      // ticks that its feeder owed blocks of it without a break
 	front   int      // the highest piece of it that any peer but the origin has, or -1
 }
 
 // SetStripes sets the number of stripes; 0 means no topology. It forgets the parents.
 func (p *Picker) SetStripes(k int) {
+	for _, pr := range p.order {
+		p.revoke(pr.id, -1)
+	}
 	p.stripes, p.comb = make([]stripe, k), 0
 	for s := range p.stripes {
 		p.stripes[s] = stripe{feeder: NoPeer}
@@ -69,7 +80,21 @@ func (p *Picker) SetStripes(k int) {
 	for i := 0; k > 0 && i < 64; i += k {
 		p.comb |= 1 << i
 	}
+	for _, pr := range p.order {
+		pr.survey(k)
+	}
 	p.survey()
+}
+
+// survey finds how far a peer has come with each of k stripes.
+func (pr *peer) survey(k int) {
+	pr.fronts = make([]int, k)
+	for s := range pr.fronts {
+		pr.fronts[s] = -1
+	}
+	if k > 0 {
+		pr.has.each(func(i int) { pr.fronts[i%k] = i })
+	}
 }
 
 // SetParents says which connected peers are to feed us a stripe, the first choice first, and on which level of
@@ -85,21 +110,44 @@ func (p *Picker) SetParents(s, level int, ids ...PeerID) {
 		return
 	}
 	st.parents = slices.Clone(ids)
-	st.next, st.feeder = 0, NoPeer
-	p.advance(st)
+	st.next = 0
+	if !p.advance(s) {
+		p.feed(s, NoPeer)
+	}
 }
 
 // advance takes the next of the named parents, if one is left.
-func (p *Picker) advance(st *stripe) bool {
+func (p *Picker) advance(s int) bool {
+	st := &p.stripes[s]
 	for st.next < len(st.parents) {
 		id := st.parents[st.next]
 		st.next++
 		if p.peer(id) != nil {
-			st.feeder = id
+			p.feed(s, id)
 			return true
 		}
 	}
 	return false
+}
+
+// feed makes a peer, or nobody, feed a stripe.
+func (p *Picker) feed(s int, id PeerID) {
+	st := &p.stripes[s]
+	if st.feeder == id {
+		return
+	}
+	if p.peer(st.feeder) != nil {
+		p.revoke(st.feeder, s)
+	}
+	st.feeder, st.fed, st.waits = id, 0, 0
+}
+
+// Feeder names the peer that feeds a stripe, or NoPeer.
+func (p *Picker) Feeder(s int) PeerID {
+	if s < 0 || s >= len(p.stripes) {
+		return NoPeer
+	}
+	return p.stripes[s].feeder
 }
 
 // SetOrigin says which connected peer is the origin of the artifact. With a topology, it is asked
@@ -118,10 +166,10 @@ func (p *Picker) survey() {
 	}
 	for s := range p.stripes {
 		p.stripes[s].front = -1
-	}
-	for _, pr := range p.order {
-		if pr.id != p.origin {
-			pr.has.each(func(i int) { p.stripes[i%k].front = max(p.stripes[i%k].front, i) })
+		for _, pr := range p.order {
+			if pr.id != p.origin {
+				p.stripes[s].front = max(p.stripes[s].front, pr.fronts[s])
+			}
 		}
 	}
 }
@@ -129,10 +177,9 @@ func (p *Picker) survey() {
 // orphaned makes the stripes that a peer fed look for another feeder.
 func (p *Picker) orphaned(id PeerID) {
 	for s := range p.stripes {
-		st := &p.stripes[s]
-		if st.feeder == id {
-			st.feeder = NoPeer
-			p.advance(st)
+		if p.stripes[s].feeder == id {
+			p.feed(s, NoPeer)
+			p.advance(s)
 		}
 	}
 	if p.origin == id {
@@ -161,9 +208,37 @@ func (p *Picker) Tick() {
 			pr.rate = min(pr.rate+forgive*p.best, p.best)
 		}
 	}
+	p.measure()
 	if p.missing > 0 {
 		p.compare()
+		p.free()
 	}
+}
+
+// measure averages what came since the last tick: of each stripe, and to whom.
+func (p *Picker) measure() {
+	average := func(v *float64, now int) { *v += (float64(now) - *v) / memory }
+	average(&p.pace, p.got)
+	p.got = 0
+	for _, pr := range p.order {
+		average(&pr.pace, pr.count-pr.seen)
+		pr.seen = pr.count
+	}
+	for s := range p.stripes {
+		st := &p.stripes[s]
+		average(&st.flow, st.got)
+		st.got = 0
+		st.fed++
+		st.waits++
+		if f := p.peer(st.feeder); f == nil || !p.owesOf(s, f) {
+			st.waits = 0
+		}
+	}
+}
+
+// owesOf tells whether a peer owes blocks of a stripe that it has.
+func (p *Picker) owesOf(s int, pr *peer) bool {
+	return slices.ContainsFunc(pr.owes, func(blk Block) bool { return blk.Piece%len(p.stripes) == s && pr.has.has(blk.Piece) })
 }
 
 // allowed is how many pieces of a stripe may be under way from peers that do not feed it: some if it is
@@ -174,7 +249,7 @@ func (p *Picker) allowed(st *stripe) int {
 	if st.feeder == NoPeer || st.feeder == p.origin || p.starving() {
 		return strays
 	}
-	if st.lag > 3*st.tolerance() {
+	if p.late(st) {
 		return strays // a feeder whose uplink its children share unequally; others have some to spare
 	}
 	if st.front+len(p.stripes) >= p.cfg.Pieces && (st.lag > st.tolerance() || p.idle()) {
@@ -182,6 +257,9 @@ func (p *Picker) allowed(st *stripe) int {
 	}
 	return 0
 }
+
+// late tells that a stripe is so far behind the others that peers which do not feed it are asked, too.
+func (p *Picker) late(st *stripe) bool { return st.lag > lateBy*st.tolerance() }
 
 // tolerance is how many pieces the stripe may be behind.
 func (st *stripe) tolerance() int { return slack + slackPerLevel*st.level }

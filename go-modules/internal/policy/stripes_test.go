@@ -62,45 +62,55 @@ func TestParentServesItsStripe(t *testing.T) {
 	}
 }
 
-// TestFailingParentIsReplaced: one stripe flows, the other does not, in all the ways that this can come about.
+// TestFailingParentIsReplaced: stripe 0 flows, four pieces in a tick, and stripe 1 comes late, in all the ways that this
+// can come about.
 func TestFailingParentIsReplaced(t *testing.T) {
 	const third = PeerID(3)
 	for name, test := range map[string]struct {
 		backup PeerID
-		// what the parent of stripe 1 has when the first pieces of stripe 0 are here
-		even, odd int
-		rate      float64
-		want      PeerID // who feeds stripe 1 in the end
+		others int // pieces that the parent of stripe 1 gets in a tick of stripe 0
+		own    int // and of stripe 1
+		sends  int // of these, it sends us so many
+		want   PeerID
 	}{
-		"parent has nothing at all":          {third, 0, 0, unknown, third},
-		"parent waits for its own parent":    {third, 30, 0, unknown, second},
-		"parent has all and delivers slowly": {third, 30, 30, 1, third},
-		"parent has all and delivers well":   {third, 30, 30, 90, second},
-		"no backup":                          {NoPeer, 0, 0, unknown, third},
+		"parent gets nothing at all":         {third, 0, 0, 0, third},
+		"parent gets everything slowly":      {third, 1, 0, 0, third},
+		"parent waits for its own parent":    {third, 4, 0, 0, second},
+		"parent has all and sends nothing":   {third, 4, 4, 0, third},
+		"parent has all and sends slowly":    {third, 4, 4, 1, third},
+		"parent has all and sends well":      {third, 4, 4, 4, second},
+		"no backup, but somebody has plenty": {NoPeer, 4, 4, 0, third},
 	} {
 		p := newStriped(400, 100)
 		addPeer(p, third)
 		if test.backup != NoPeer {
 			p.SetParents(1, 2, second, test.backup)
 		}
-		for i := range 30 {
-			p.PeerHas(first, 2*i)
-			p.PeerHas(third, 2*i+1)
+		even, odd := 0, 0
+		for range 12 {
+			for range 4 {
+				p.PeerHas(first, 2*even)
+				p.PeerHas(third, 2*even+1)
+				p.PeerHas(third, 2*even+101)
+				even++
+			}
+			fetch(p, first)
+			for i := range test.others {
+				p.PeerHas(second, 2*(even-4+i))
+			}
+			for i := range test.own {
+				p.PeerHas(second, 2*(odd+i)+1)
+			}
+			odd += test.own
+			for _, blk := range p.Pick(second, 10)[:min(test.sends, len(p.open))] {
+				p.Received(second, blk)
+				p.Verified(blk.Piece, true)
+			}
+			p.Tick()
+			if got := p.stripes[1].feeder; got != second {
+				break
+			}
 		}
-		fetch(p, first)
-		for i := range test.even {
-			p.PeerHas(second, 2*i)
-		}
-		for i := range test.odd {
-			p.PeerHas(second, 2*i+1)
-		}
-		p.SetRate(first, 100)
-		p.SetRate(second, test.rate)
-		p.Tick()
-		if got := p.stripes[1].feeder; got != second {
-			t.Errorf("%s: whoever is next to the origin did not get the time to act", name)
-		}
-		p.Tick()
 		if got := p.stripes[1].feeder; got != test.want {
 			t.Errorf("%s: peer %d feeds the stripe, want %d", name, got, test.want)
 		}

@@ -137,6 +137,7 @@ func (w *world) arrange(n *node) {
 		}
 		n.picker.SetParents(s, shape.Level(s, n.rank), known...)
 	}
+	w.revoke(n)
 }
 
 // leave makes a host fall silent.
@@ -151,6 +152,7 @@ func (w *world) leave(n *node) {
 
 // hush drops what a connection would send.
 func (w *world) hush(c *conn) {
+	c.extras, c.held = nil, nil
 	if len(c.queue) > 0 {
 		c.queue = c.queue[:0]
 		w.fallSilent(c)

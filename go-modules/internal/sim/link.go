@@ -15,6 +15,9 @@ type conn struct {
 	id       policy.PeerID // of peer, in the Picker of me
 
 	queue  []policy.Block // what peer asked for and me has not sent, the block under way included
+	extras []policy.Block // what peer asked for out of turn and has to wait
+	extra  bool           // the block under way is one of these
+	held   []policy.Block // what peer asked for and me does not have yet
 	coming []policy.Block // requests of peer on their way to me
 
 	place    int // in the heap; -1: sends nothing
@@ -67,12 +70,18 @@ func (w *world) dequeue(c *conn, blk policy.Block) {
 	if i := slices.Index(c.queue, blk); i > 0 {
 		c.queue = slices.Delete(c.queue, i, i+1)
 	}
+	for _, waiting := range []*[]policy.Block{&c.extras, &c.held} {
+		if i := slices.Index(*waiting, blk); i >= 0 {
+			*waiting = slices.Delete(*waiting, i, i+1)
+		}
+	}
 }
 
 // sentBlock goes on to the next block and hands the one that was sent to its receiver.
 func (w *world) sentBlock(c *conn) {
 	blk := c.queue[0]
 	c.queue = c.queue[:copy(c.queue, c.queue[1:])]
+	c.extra = false
 	if len(c.queue) == 0 {
 		w.fallSilent(c)
 	} else {
@@ -82,6 +91,7 @@ func (w *world) sentBlock(c *conn) {
 	if c.me == w.seeder {
 		w.sent += int64(w.cfg.BlockSize)
 	}
+	w.admit(c.me)
 	w.receive(c.back, blk)
 }
 

@@ -27,6 +27,8 @@ type node struct {
 	byID      []*conn        // by PeerID
 	dialing   map[int]bool   // ranks that it is about to be connected to
 	seen      int            // ranks up to here exist
+	haves     []int          // pieces that its peers are to be told of with the next tick
+	telling   [][]int        // on their way
 	sending   []*conn
 	receiving []*conn // the senders' ends
 }
@@ -80,7 +82,7 @@ func (w *world) handle(e event) {
 	case evVerified:
 		w.verified(n, e.piece)
 	case evHave:
-		w.tell(n, e.piece)
+		w.tell(n)
 	case evTick:
 		w.tick(n)
 	}
@@ -94,10 +96,10 @@ func (w *world) ask(c *conn, lead int64) {
 		return
 	}
 	owes := n.picker.Owes(c.id)
-	if owes > c.depth/2 {
-		return
+	blks := n.picker.Ahead(c.id, c.depth/2)
+	if owes <= c.depth/2 {
+		blks = append(n.picker.Pick(c.id, c.depth-owes), blks...)
 	}
-	blks := n.picker.Pick(c.id, c.depth-owes)
 	if len(blks) == 0 {
 		return
 	}
@@ -124,7 +126,7 @@ func (w *world) requested(c *conn, n int) {
 	blks := c.coming[:n]
 	if c.me.here && c.peer.here {
 		for _, blk := range blks {
-			w.enqueue(c, blk)
+			w.serve(c, blk)
 		}
 	}
 	c.coming = c.coming[:copy(c.coming, c.coming[n:])]
@@ -171,11 +173,16 @@ func (w *world) verified(n *node, piece int) {
 	}
 	lat := int64(w.cfg.Latency)
 	n.picker.Verified(piece, true)
-	w.at(w.now+2*lat, event{kind: evHave, node: n, piece: piece})
+	n.haves = append(n.haves, piece)
+	w.release(n, piece)
 	if n.picker.Missing() > 0 {
+		if w.cfg.Mesh > 0 {
+			w.flushHaves(n)
+		}
 		w.askAll(n, lat)
 		return
 	}
+	w.flushHaves(n)
 	n.complete, n.done = true, w.now+lat
 	n.picker = nil
 	if n.host.Leave == 0 {
@@ -183,14 +190,27 @@ func (w *world) verified(n *node, piece int) {
 	}
 }
 
-// tell is the arrival of a have message at everybody connected.
-func (w *world) tell(n *node, piece int) {
+// flushHaves tells everybody connected of the pieces that came since the last time.
+func (w *world) flushHaves(n *node) {
+	if len(n.haves) > 0 {
+		n.telling = append(n.telling, n.haves)
+		n.haves = nil
+		w.at(w.now+2*int64(w.cfg.Latency), event{kind: evHave, node: n})
+	}
+}
+
+// tell is the arrival of have messages at everybody connected.
+func (w *world) tell(n *node) {
+	pieces := n.telling[0]
+	n.telling = n.telling[1:]
 	if !n.here {
 		return
 	}
 	for _, c := range n.conns {
 		if p := c.peer; !p.complete && p.here {
-			p.picker.PeerHas(c.back.id, piece)
+			for _, piece := range pieces {
+				p.picker.PeerHas(c.back.id, piece)
+			}
 			if p.picker.Interesting(c.back.id) {
 				w.ask(c.back, 0)
 			}
@@ -204,7 +224,9 @@ func (w *world) tick(n *node) {
 		return
 	}
 	w.at(w.now+int64(tickEvery), event{kind: evTick, node: n})
+	w.flushHaves(n)
 	n.picker.Tick()
+	w.revoke(n)
 	block := float64(w.cfg.BlockSize)
 	for _, c := range n.conns {
 		rate := float64(c.got-c.gotSeen) / tickEvery.Seconds()
@@ -220,6 +242,7 @@ func (w *world) tick(n *node) {
 			c.gotBlock = w.now
 		}
 		c.owed = owes
+		w.admitOne(c) // the engine's patience, half of it
 	}
 	w.askAll(n, 0)
 	w.shareUp(n)

@@ -39,18 +39,23 @@ type conn struct {
 	out    *outbox
 
 	client     string
-	rank       int            // its place in the trees, or announce.NoRank
-	fed        []bool         // which stripes it has from us
-	haves      []int          // pieces that it is to be told of with the next tick
-	owed       bool           // it owed us blocks at the last tick
-	ours       bool           // it is a peer of this program
-	seeder     bool           // the origin of the artifact
-	choked     bool           // it does not serve us
-	interested bool           // we told it that we want something
-	listens    netip.AddrPort // where it accepts connections, if known
-	maxRequest int            // the longest request that it serves, in bytes
-	reqq       int            // how many requests it keeps, as it says
-	depth      int            // how many requests we keep with it
+	rank       int                // its place in the trees, or announce.NoRank
+	fed        []bool             // stripes that it wants us to feed it
+	feeds      []int              // stripes that it was told to feed us
+	feedID     pp.ExtensionNumber // of the feed message, as it wants it; 0: it does not know it
+	held       []pp.RequestSpec   // its requests for what we do not have yet
+	haves      []int              // pieces that it is to be told of with the next tick
+	upSeen     int64              // of what was sent to it, at the last tick
+	upRate     float64            // bytes a second
+	owed       bool               // it owed us blocks at the last tick
+	ours       bool               // it is a peer of this program
+	seeder     bool               // the origin of the artifact
+	choked     bool               // it does not serve us
+	interested bool               // we told it that we want something
+	listens    netip.AddrPort     // where it accepts connections, if known
+	maxRequest int                // the longest request that it serves, in bytes
+	reqq       int                // how many requests it keeps, as it says
+	depth      int                // how many requests we keep with it
 	down       int64
 	downSeen   int64 // of down, at the last tick
 	rate       float64
@@ -140,7 +145,6 @@ func (s *Swarm) join(ctx context.Context, c *conn) {
 	s.nextID++
 	c.choked, c.depth, c.reqq, c.maxRequest = true, startDepth, defaultReqq, BlockSize
 	c.lastBlock = time.Now()
-	c.fed = make([]bool, s.place.stripes)
 	s.conns[c.id] = c
 	s.picker.AddPeer(c.id)
 	s.greet(c)
@@ -184,6 +188,7 @@ func (s *Swarm) drop(c *conn, why string) {
 	s.totals.BytesUp += c.out.sent.Load()
 	s.totals.LastPeer = time.Now()
 	s.adopt(s.totals.LastPeer)
+	s.subscribe()
 	for _, other := range s.conns {
 		s.ask(other)
 	}

@@ -1,9 +1,11 @@
 package swarm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	mrand "math/rand/v2"
 	"net"
 	"net/netip"
@@ -21,8 +23,10 @@ const (
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 10 * time.Second
 	userTimeout      = 10 * time.Second // after which unacknowledged data means a dead peer (RFC 5482)
-	notSent          = 128 << 10        // bytes that may wait in the kernel
-	maxDialFailures  = 6
+	// notSent is how many bytes may wait in the kernel: enough to keep a link busy, little enough that a piece is not
+	// long on its way down a tree, for every edge adds what is queued there.
+	notSent         = 32 << 10
+	maxDialFailures = 6
 )
 
 // candidate is an address that the tracker named.
@@ -155,7 +159,8 @@ func (s *Swarm) accepter(ctx context.Context) {
 func (s *Swarm) handshake(ctx context.Context, nc net.Conn, dialed netip.AddrPort) (*conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
 	defer stop()
-	if err := tune(nc); err != nil {
+	err := tune(nc)
+	if err != nil {
 		return nil, err
 	}
 	_ = nc.SetDeadline(time.Now().Add(handshakeTimeout))
@@ -165,7 +170,15 @@ func (s *Swarm) handshake(ctx context.Context, nc net.Conn, dialed netip.AddrPor
 		expect = nil
 	}
 	bits := pp.NewPeerExtensionBytes(pp.ExtensionBitFast, pp.ExtensionBitLtep)
-	res, err := pp.Handshake(ctx, nc, expect, s.peerID, bits)
+	var rw io.ReadWriter = nc
+	if !dialed.IsValid() {
+		// Nothing is said before the peer is known to speak plainly: those that try encryption first take an answer for
+		// consent, and try again without only when the connection ends in silence.
+		if rw, err = heard(nc); err != nil {
+			return nil, fmt.Errorf("handshake: %w", err)
+		}
+	}
+	res, err := pp.Handshake(ctx, rw, expect, s.peerID, bits)
 	if err != nil {
 		return nil, fmt.Errorf("handshake: %w", err)
 	}
@@ -181,9 +194,24 @@ func (s *Swarm) handshake(ctx context.Context, nc net.Conn, dialed netip.AddrPor
 		peerID:  res.PeerID,
 		fast:    res.SupportsFast(),
 		ltep:    res.SupportsExtended(),
-		out:     newOutbox(),
+		out:     newOutbox(&s.uplink),
 		listens: dialed,
 	}, nil
+}
+
+// heard returns the connection once the peer has begun as BEP 3 has it; what was read is read again.
+func heard(nc net.Conn) (io.ReadWriter, error) {
+	head := make([]byte, len(pp.Protocol))
+	if _, err := io.ReadFull(nc, head); err != nil {
+		return nil, err
+	}
+	if string(head) != pp.Protocol {
+		return nil, errors.New("the peer does not begin as BitTorrent does; it may want encryption")
+	}
+	return struct {
+		io.Reader
+		io.Writer
+	}{io.MultiReader(bytes.NewReader(head), nc), nc}, nil
 }
 
 // tune makes the kernel give up on a peer that stops acknowledging, and keep little that waits to be

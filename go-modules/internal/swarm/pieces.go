@@ -115,6 +115,9 @@ func (s *Swarm) pieceVerified(r verifyResult) error {
 	}
 	complete := s.picker.Missing() == 0
 	for _, c := range s.conns {
+		s.release(c, r.piece)
+	}
+	for _, c := range s.conns {
 		s.tell(c, r.piece)
 		if complete {
 			s.wantOrLeave(c)
@@ -131,12 +134,12 @@ func (s *Swarm) pieceVerified(r verifyResult) error {
 	return nil
 }
 
-// tell sends a have message: at once to a peer that we feed this stripe, and to everybody when there
-// are no trees or nothing is left to come; to others with the next tick, many in one packet. One by
-// one they cost a twentieth of a slow link's packets, and as many wake-ups.
+// tell sends a have message: at once when there are no trees or nothing is left to come, else with the next
+// tick, many in one packet, for whoever we feed has asked ahead. One by one they cost a twentieth of a
+// slow link's packets, and as many wake-ups.
 func (s *Swarm) tell(c *conn, piece int) {
 	c.haves = append(c.haves, piece)
-	if k := s.place.stripes; k == 0 || c.fed[piece%k] || s.picker.Missing() == 0 {
+	if s.place.stripes == 0 || !c.ours || s.picker.Missing() == 0 {
 		s.flushHaves(c)
 	}
 }
@@ -178,7 +181,13 @@ func (s *Swarm) tickConn(c *conn, now time.Time) {
 	} else {
 		c.rate += (got - c.rate) / 4
 	}
+	sent := c.out.sent.Load()
+	c.upRate += (float64(sent-c.upSeen)/tickEvery.Seconds() - c.upRate) / 4
+	c.upSeen = sent
 	owes := s.picker.Owes(c.id) > 0
+	if owes && !c.owed {
+		c.lastBlock = now
+	}
 	if owes && c.owed {
 		s.picker.SetRate(c.id, c.rate/BlockSize)
 	}

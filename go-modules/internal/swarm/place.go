@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"slices"
 	"time"
 
 	"corvus.murder/internal/announce"
@@ -33,9 +32,6 @@ func (s *Swarm) take(r announce.Response, now time.Time) {
 	if p.stripes != r.Stripes {
 		p.stripes, p.since = r.Stripes, now
 		s.picker.SetStripes(r.Stripes)
-		for _, c := range s.conns {
-			c.fed = make([]bool, r.Stripes)
-		}
 	}
 	known := p.rank
 	p.rank, p.size = r.Rank, max(p.size, r.Size)
@@ -50,12 +46,11 @@ func (s *Swarm) take(r announce.Response, now time.Time) {
 // meetRank notes the rank that a peer has told of itself.
 func (s *Swarm) meetRank(c *conn, rank int) {
 	s.forgetRank(c)
-	if rank < 0 || rank >= 1<<20 {
-		return
+	if rank >= 0 && rank < 1<<20 {
+		c.rank = rank
+		s.place.byRank[rank] = c
+		s.place.size = max(s.place.size, rank+1)
 	}
-	c.rank = rank
-	s.place.byRank[rank] = c
-	s.place.size = max(s.place.size, rank+1)
 	s.adopt(time.Now())
 }
 
@@ -66,7 +61,7 @@ func (s *Swarm) forgetRank(c *conn) {
 	c.rank = announce.NoRank
 }
 
-// adopt works out who feeds us which stripe, and whom we feed.
+// adopt works out who feeds us which stripe.
 func (s *Swarm) adopt(now time.Time) {
 	p := &s.place
 	if p.stripes == 0 || p.rank == announce.NoRank || s.picker.Missing() == 0 {
@@ -75,14 +70,10 @@ func (s *Swarm) adopt(now time.Time) {
 	early := now.Sub(p.since) < settling
 	shape := topology.Shape{Stripes: p.stripes, Peers: p.size}
 	present := func(rank int) bool { return early || rank == p.rank || p.byRank[rank] != nil }
-	for rank, c := range p.byRank {
-		for stripe, feeders := range shape.Feeders(rank, present) {
-			c.fed[stripe] = slices.Contains(feeders, p.rank)
-		}
-	}
 	for stripe, ranks := range shape.Feeders(p.rank, present) {
 		s.picker.SetParents(stripe, shape.Level(stripe, p.rank), s.connected(ranks)...)
 	}
+	s.subscribe()
 }
 
 // connected finds the connections of ranks, in their order; the seeder is one of them.

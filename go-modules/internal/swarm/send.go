@@ -18,6 +18,10 @@ import (
 	"corvus.murder/internal/artifact"
 )
 
+// worthSendfile is the number of bytes from which on the kernel's copy is cheaper than ours: below, what counts is the
+// number of system calls, and ours gathers many small files in one.
+const worthSendfile = 32 << 10
+
 // filed is a Store whose bytes lie in files, which the kernel can send without copying them through
 // this program; *artifact.Store is one.
 type filed interface {
@@ -62,7 +66,7 @@ func (s *Swarm) sendRange(w *bufio.Writer, c *conn, off, n int64) error {
 		if err != nil {
 			return err
 		}
-		if segment.File == nil || segment.Length < BlockSize/4 { // padding, or not worth a system call
+		if segment.File == nil || segment.Length < worthSendfile { // padding, or a small file
 			err = s.copyRange(w, off, segment.Length)
 		} else if err = w.Flush(); err == nil {
 			err = sendFile(tcp, segment.File, segment.Offset, segment.Length)

@@ -18,17 +18,22 @@ const (
 )
 
 // outbox is what waits to be sent on one connection: messages first, then blocks in the order in
-// which they were asked for. Sending never blocks the swarm's goroutine.
+// which they were asked for, those of stripes that we feed the peer before others. Sending never blocks the
+// swarm's goroutine.
 type outbox struct {
+	uplink *uplink
 	mu     sync.Mutex
 	msgs   []pp.Message
-	serves []pp.RequestSpec
+	serves []pp.RequestSpec // of stripes that we feed it, or to a foreign client
+	extras []pp.RequestSpec // asked of us although somebody else feeds it
+	busy   bool             // counted by the uplink
+	slow   bool             // not to be counted by the uplink
 	closed bool
 	wake   chan struct{}
 	sent   atomic.Int64 // bytes of blocks
 }
 
-func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
+func newOutbox(u *uplink) *outbox { return &outbox{uplink: u, wake: make(chan struct{}, 1)} }
 
 func (o *outbox) notify() {
 	select {
@@ -48,47 +53,93 @@ func (o *outbox) send(m pp.Message) {
 }
 
 // serve queues a block; it returns false if too many wait already.
-func (o *outbox) serve(r pp.RequestSpec) bool {
+func (o *outbox) serve(r pp.RequestSpec, extra bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.serves) >= ownReqq {
+	if len(o.serves)+len(o.extras) >= ownReqq {
 		return false
 	}
-	o.serves = append(o.serves, r)
+	if extra {
+		o.extras = append(o.extras, r)
+	} else {
+		o.serves = append(o.serves, r)
+		o.count(true)
+	}
 	o.notify()
 	return true
+}
+
+// count tells the uplink whether there is something to send that goes before extras; mu is held.
+func (o *outbox) count(busy bool) {
+	if busy = busy && !o.slow; busy != o.busy {
+		o.busy = busy
+		o.uplink.count(busy)
+	}
+}
+
+// setSlow says whether the peer takes much less than others, so that it is not what fills the uplink.
+func (o *outbox) setSlow(slow bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.slow = slow
+	o.count(len(o.serves) > 0)
 }
 
 // cancel takes a block out of the queue and, to a peer that knows the fast extension, says so.
 func (o *outbox) cancel(r pp.RequestSpec, fast bool) {
 	o.mu.Lock()
-	i := slices.Index(o.serves, r)
-	if i >= 0 {
-		o.serves = slices.Delete(o.serves, i, i+1)
-	}
+	found := take(&o.serves, r) || take(&o.extras, r)
 	o.mu.Unlock()
-	if i >= 0 && fast {
+	if found && fast {
 		o.send(reject(r))
 	}
 }
 
+// take removes a request from a list if it is there.
+func take(list *[]pp.RequestSpec, r pp.RequestSpec) bool {
+	i := slices.Index(*list, r)
+	if i >= 0 {
+		*list = slices.Delete(*list, i, i+1)
+	}
+	return i >= 0
+}
+
 func (o *outbox) close() {
 	o.mu.Lock()
-	o.closed, o.msgs, o.serves = true, nil, nil
+	o.closed, o.msgs, o.serves, o.extras = true, nil, nil, nil
+	o.count(false)
 	o.mu.Unlock()
 	o.notify()
 }
 
-// next takes all messages and one block from the queue.
-func (o *outbox) next() (msgs []pp.Message, block pp.RequestSpec, serve, closed bool) {
+// turn is what a writer is to send next.
+type turn struct {
+	msgs   []pp.Message
+	block  pp.RequestSpec
+	serve  bool // there is a block
+	extras bool // there are extras that had to wait
+	closed bool
+}
+
+// next takes all messages and one block from the queue, an extra only if that is allowed.
+func (o *outbox) next(extra bool) turn {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	msgs, o.msgs = o.msgs, nil
-	if len(o.serves) > 0 {
-		block, serve = o.serves[0], true
+	t := turn{msgs: o.msgs, closed: o.closed}
+	o.msgs = nil
+	switch {
+	case len(o.serves) > 0:
+		t.block, t.serve = o.serves[0], true
 		o.serves = o.serves[1:]
+	case len(o.extras) > 0 && extra:
+		o.count(false)
+		t.block, t.serve = o.extras[0], true
+		o.extras = o.extras[1:]
+	default: // what was taken before has been written by now
+		o.count(false)
+		t.extras = len(o.extras) > 0
 	}
-	return msgs, block, serve, o.closed
+	return t
 }
 
 func reject(r pp.RequestSpec) pp.Message {
@@ -103,7 +154,11 @@ func (s *Swarm) serve(c *conn, r pp.RequestSpec) error {
 		int64(r.Begin)+int64(r.Length) > t.PieceSize(piece) {
 		return fmt.Errorf("it asks for %v, which is not in the torrent", r)
 	}
-	if !s.picker.Have(piece) || !c.out.serve(r) {
+	have := s.picker.Have(piece)
+	if !have && c.hold(r) {
+		return nil
+	}
+	if !have || !c.out.serve(r, c.ours && s.place.stripes > 0 && !s.feeds(c, piece)) {
 		if c.fast {
 			c.out.send(reject(r))
 		}
@@ -116,16 +171,20 @@ func (s *Swarm) writer(ctx context.Context, c *conn) {
 	w := bufio.NewWriterSize(c.nc, 64<<10)
 	keepAlive := time.NewTicker(keepAliveEvery)
 	defer keepAlive.Stop()
+	patient := true // extras wait for the uplink to be free
 	for {
-		msgs, block, serve, closed := c.out.next()
-		if closed || ctx.Err() != nil {
+		t := c.out.next(!patient || s.uplink.free())
+		patient = true
+		if t.closed || ctx.Err() != nil {
 			return
 		}
 		_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
-		err := s.write(ctx, w, c, msgs, block, serve)
-		if err == nil && len(msgs) == 0 && !serve {
+		err := s.write(ctx, w, c, t)
+		if err == nil && len(t.msgs) == 0 && !t.serve {
 			err = w.Flush()
-			if err == nil {
+			if err == nil && t.extras {
+				patient = s.await(ctx, c)
+			} else if err == nil {
 				err = s.idle(ctx, w, c, keepAlive.C)
 			}
 		}
@@ -152,14 +211,14 @@ func (s *Swarm) idle(ctx context.Context, w *bufio.Writer, c *conn, keepAlive <-
 }
 
 // write sends messages, then one block.
-func (s *Swarm) write(ctx context.Context, w *bufio.Writer, c *conn, msgs []pp.Message, r pp.RequestSpec, serve bool) error {
-	for i := range msgs {
-		if err := msgs[i].WriteTo(w); err != nil {
-			return fmt.Errorf("send %v: %w", msgs[i].Type, err)
+func (s *Swarm) write(ctx context.Context, w *bufio.Writer, c *conn, t turn) error {
+	for i := range t.msgs {
+		if err := t.msgs[i].WriteTo(w); err != nil {
+			return fmt.Errorf("send %v: %w", t.msgs[i].Type, err)
 		}
 	}
-	if !serve {
+	if !t.serve {
 		return nil
 	}
-	return s.sendBlock(ctx, w, c, r)
+	return s.sendBlock(ctx, w, c, t.block)
 }

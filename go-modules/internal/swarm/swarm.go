@@ -90,6 +90,7 @@ type Swarm struct {
 	lastNew    time.Time // when the last missing block came
 	tracker    trackerState
 	place      place
+	uplink     uplink
 	totals     Stats
 
 	joined    chan *conn
@@ -234,9 +235,11 @@ func (s *Swarm) loop(ctx context.Context) error {
 func (s *Swarm) tick(ctx context.Context, now time.Time) error {
 	s.adopt(now)
 	s.picker.Tick()
+	s.subscribe()
 	for _, c := range s.conns {
 		s.tickConn(c, now)
 	}
+	s.findSlow()
 	s.dialMore(ctx, now)
 	s.announceIfDue(now)
 	s.publish()

@@ -51,7 +51,7 @@ func (s *Swarm) hello(c *conn) {
 		return
 	}
 	hello := extended{
-		M: map[string]int{}, V: "corvus.murder", Reqq: ownReqq, Port: s.port(),
+		M: map[string]int{feedName: feedID}, V: "corvus.murder", Reqq: ownReqq, Port: s.port(),
 		Murder: &murderKey{Request: maxRequest, Rank: s.place.rank + 1},
 	}
 	if s.cfg.Seeder {
@@ -102,7 +102,7 @@ func (s *Swarm) obey(c *conn, msg *pp.Message) error {
 	case pp.Request:
 		return s.serve(c, msg.RequestSpec())
 	case pp.Cancel:
-		c.out.cancel(msg.RequestSpec(), c.fast)
+		s.cancel(c, msg.RequestSpec())
 	case pp.Piece:
 		return s.receive(c, msg)
 	case pp.Reject:
@@ -117,7 +117,12 @@ func (s *Swarm) obey(c *conn, msg *pp.Message) error {
 
 // extended reads a peer's extension handshake.
 func (s *Swarm) extended(c *conn, msg *pp.Message) {
-	if msg.ExtendedID != pp.HandshakeExtendedID {
+	switch msg.ExtendedID {
+	case pp.HandshakeExtendedID:
+	case feedID:
+		s.feed(c, msg.ExtendedPayload)
+		return
+	default:
 		return
 	}
 	var hello extended
@@ -137,6 +142,9 @@ func (s *Swarm) extended(c *conn, msg *pp.Message) {
 		c.maxRequest = max(BlockSize, min(maxRequest, hello.Murder.Request/BlockSize*BlockSize))
 		if c.seeder = hello.Murder.Seeder == 1; c.seeder {
 			s.picker.SetOrigin(c.id)
+		}
+		if id := hello.M[feedName]; id > 0 && id < 1<<8 {
+			c.feedID = pp.ExtensionNumber(id)
 		}
 		s.meetRank(c, hello.Murder.Rank-1)
 	}
@@ -216,10 +224,13 @@ func (s *Swarm) ask(c *conn) {
 	}
 	depth := min(c.depth, c.reqq)
 	owes := s.picker.Owes(c.id)
-	if owes > depth/2 {
+	picked := s.askAhead(c)
+	if owes <= depth/2 {
+		picked = append(s.picker.Pick(c.id, depth-owes), picked...)
+	}
+	if len(picked) == 0 {
 		return
 	}
-	picked := s.picker.Pick(c.id, depth-owes)
 	for len(picked) > 0 {
 		n := 1 // blocks that make one request
 		for n < len(picked) && n < c.maxRequest/BlockSize && picked[n] == (policy.Block{Piece: picked[0].Piece, Index: picked[0].Index + n}) {

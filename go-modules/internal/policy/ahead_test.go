@@ -1,0 +1,93 @@
+package policy
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestFeederIsAskedAhead(t *testing.T) {
+	p := newStriped(40, 40)
+	p.PeerHas(first, 4)
+	if got := pieces(p.Ahead(first, 0)); !slices.Equal(got, []int{6, 8, 10}) {
+		t.Errorf("pieces %v were asked of the parent of stripe 0, which has piece 4, want the next ones", got)
+	}
+	if got := p.Owes(first); got != 0 {
+		t.Errorf("it owes %d blocks that it does not have", got)
+	}
+	if got := pieces(p.Ahead(first, 5)); !slices.Equal(got, []int{12, 14}) {
+		t.Errorf("with more to ask ahead, pieces %v were asked for besides", got)
+	}
+	p.PeerHas(first, 6)
+	if got := p.Owes(first); got != 1 {
+		t.Errorf("it owes %d blocks after it got one piece, want 1", got)
+	}
+	if got := p.Ahead(origin, 5); len(got) > 0 {
+		t.Errorf("the origin, which has everything, was asked ahead for %v", got)
+	}
+	if got := p.Ahead(3, 5); len(got) > 0 {
+		t.Errorf("somebody unknown was asked ahead for %v", got)
+	}
+}
+
+func TestBlockThatCameImpliesThePiece(t *testing.T) {
+	p := newStriped(40, 40)
+	blk := p.Ahead(first, 0)[0]
+	if r := p.Received(first, blk); !r.Wanted || !r.Whole || !p.PeerHasPiece(first, blk.Piece) {
+		t.Errorf("a block that was asked for ahead came: %+v, and its sender is not known to have the piece", r)
+	}
+}
+
+func TestFormerFeederIsToldToForget(t *testing.T) {
+	p := newStriped(40, 40)
+	asked := p.Ahead(first, 0)
+	p.SetParents(0, 2, second)
+	var revoked []Block
+	for _, r := range p.Revoked() {
+		if r.Peer != first {
+			t.Errorf("a request to peer %d was taken back", r.Peer)
+		}
+		revoked = append(revoked, r.Block)
+	}
+	slices.SortFunc(revoked, func(a, b Block) int { return a.Piece - b.Piece })
+	if !slices.Equal(revoked, asked) {
+		t.Errorf("%v were asked for ahead, %v taken back", asked, revoked)
+	}
+	if got := p.Ahead(second, 0); !slices.Equal(got[:len(asked)], asked) {
+		t.Errorf("the next feeder was asked for %v, want %v", got, asked)
+	}
+	if got := p.Revoked(); len(got) > 0 {
+		t.Errorf("%v were taken back twice", got)
+	}
+}
+
+// TestPeersThatWaitForEachOther: feeders may form a circle, in which everybody asked ahead for everything.
+func TestPeersThatWaitForEachOther(t *testing.T) {
+	p := newStriped(4, 8)
+	asked := append(p.Ahead(first, 0), p.Ahead(second, 0)...)
+	for range firstPatience {
+		if got := p.Pick(origin, 5); len(got) > 0 {
+			t.Fatalf("the origin was asked for %v before anything was late", got)
+		}
+		p.Tick()
+	}
+	if got := len(p.Revoked()); got != len(asked) {
+		t.Errorf("%d of %d requests were taken back", got, len(asked))
+	}
+	if got := p.Pick(origin, 5); len(got) != 1 {
+		t.Errorf("the origin was asked for %v, want one piece", got)
+	}
+	if got := p.Ahead(first, 0); len(got) > 0 {
+		t.Errorf("%v were asked for ahead although nothing comes", got)
+	}
+}
+
+func TestRejectedAheadIsAskedOfOthers(t *testing.T) {
+	p := newStriped(2, 8)
+	blk := p.Ahead(first, 0)[0]
+	p.Rejected(first, blk)
+	p.SetParents(0, 2, second)
+	p.PeerHas(second, blk.Piece)
+	if got := p.Pick(second, 5); !slices.Contains(got, blk) {
+		t.Errorf("after a reject, %v were asked of another peer, want %v among them", got, blk)
+	}
+}

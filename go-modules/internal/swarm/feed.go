@@ -1,0 +1,127 @@
+package swarm
+
+import (
+	"slices"
+
+	"github.com/anacrolix/torrent/bencode"
+	pp "github.com/anacrolix/torrent/peer_protocol"
+
+	"corvus.murder/internal/policy"
+)
+
+// The extension message murder_feed (BEP 10) names the stripes that its sender wants the receiver to feed it, a
+// bencoded list, instead of those named before. Requests for their pieces are answered before all others, and
+// kept if the piece is not there yet, until it is.
+const (
+	feedName = "murder_feed"
+	feedID   = 1
+	// mostStripes bounds what a peer may name.
+	mostStripes = 64
+)
+
+// subscribe tells peers which stripes they are to feed us, where that has changed, asks them at once, and cancels what
+// was asked of those that no longer feed us.
+func (s *Swarm) subscribe() {
+	for _, r := range s.picker.Revoked() {
+		if c := s.conns[r.Peer]; c != nil {
+			c.out.send(s.request(r.Block, 1, pp.Cancel))
+		}
+	}
+	for _, c := range s.conns {
+		var stripes []int
+		for stripe := range s.place.stripes {
+			if s.picker.Feeder(stripe) == c.id && s.picker.Missing() > 0 {
+				stripes = append(stripes, stripe)
+			}
+		}
+		if slices.Equal(stripes, c.feeds) {
+			continue
+		}
+		c.feeds = stripes
+		if c.feedID != 0 {
+			c.out.send(pp.Message{Type: pp.Extended, ExtendedID: c.feedID, ExtendedPayload: bencode.MustMarshal(stripes)})
+		}
+		s.ask(c)
+	}
+}
+
+// feed takes a peer's murder_feed message. Nothing of it can do harm: what is out of range means nothing.
+func (s *Swarm) feed(c *conn, payload []byte) {
+	var stripes []int
+	if err := bencode.Unmarshal(payload, &stripes); err != nil {
+		s.cfg.Log.Debug("peer's feed message cannot be read", "addr", c.addr, "err", err)
+		return
+	}
+	c.fed = make([]bool, mostStripes)
+	for _, stripe := range stripes {
+		if stripe >= 0 && stripe < mostStripes {
+			c.fed[stripe] = true
+		}
+	}
+	c.held = slices.DeleteFunc(c.held, func(r pp.RequestSpec) bool {
+		if len(stripes) > 0 && (s.place.stripes == 0 || s.feeds(c, int(r.Index))) {
+			return false
+		}
+		c.out.send(reject(r))
+		return true
+	})
+}
+
+// feeds tells whether we feed a peer the stripe of a piece.
+func (s *Swarm) feeds(c *conn, piece int) bool {
+	k := s.place.stripes
+	return k > 0 && piece%k < len(c.fed) && c.fed[piece%k]
+}
+
+// hold keeps a request of a peer that we feed until its piece is there; it returns false if too many are kept already.
+func (c *conn) hold(r pp.RequestSpec) bool {
+	if !slices.Contains(c.fed, true) || len(c.held) >= ownReqq {
+		return false
+	}
+	c.held = append(c.held, r)
+	return true
+}
+
+// release serves the requests for a piece that have waited for it.
+func (s *Swarm) release(c *conn, piece int) {
+	c.held = slices.DeleteFunc(c.held, func(r pp.RequestSpec) bool {
+		if int(r.Index) != piece {
+			return false
+		}
+		if !c.out.serve(r, false) {
+			c.out.send(reject(r))
+		}
+		return true
+	})
+}
+
+// cancel takes a request back.
+func (s *Swarm) cancel(c *conn, r pp.RequestSpec) {
+	if take(&c.held, r) {
+		if c.fast {
+			c.out.send(reject(r))
+		}
+		return
+	}
+	c.out.cancel(r, c.fast)
+}
+
+// findSlow marks the peers that take much less than the others: the uplink is not full because they wait.
+func (s *Swarm) findSlow() {
+	const slowBy = 4
+	best := 0.0
+	for _, c := range s.conns {
+		best = max(best, c.upRate)
+	}
+	for _, c := range s.conns {
+		c.out.setSlow(c.upRate*slowBy < best)
+	}
+}
+
+// askAhead asks a feeder for what it will have next.
+func (s *Swarm) askAhead(c *conn) []policy.Block {
+	if c.feedID == 0 {
+		return nil
+	}
+	return s.picker.Ahead(c.id, c.depth/2)
+}

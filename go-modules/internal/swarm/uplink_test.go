@@ -1,0 +1,74 @@
+package swarm
+
+import (
+	"testing"
+
+	pp "github.com/anacrolix/torrent/peer_protocol"
+)
+
+func spec(index int) pp.RequestSpec {
+	return pp.RequestSpec{Index: pp.Integer(index), Length: BlockSize}
+}
+
+// TestExtrasWait: what is asked out of turn is sent when nothing waits for those that we feed, or on demand.
+func TestExtrasWait(t *testing.T) {
+	var u uplink
+	a, b := newOutbox(&u), newOutbox(&u)
+	b.serve(spec(1), true)
+	a.serve(spec(2), false)
+	if u.free() {
+		t.Error("the uplink is free although a block waits")
+	}
+	if got := b.next(u.free()); got.serve || !got.extras {
+		t.Errorf("an extra did not wait: %+v", got)
+	}
+	if got := a.next(u.free()); !got.serve || got.block != spec(2) {
+		t.Errorf("the block of a peer that we feed is not next: %+v", got)
+	}
+	if u.free() {
+		t.Error("the uplink is free while a block is being written")
+	}
+	freed := u.idle.Signaled()
+	a.next(u.free()) // it was written
+	select {
+	case <-freed:
+	default:
+		t.Error("nobody was told that the uplink is free")
+	}
+	if got := b.next(u.free()); !got.serve || got.block != spec(1) {
+		t.Errorf("the extra is not next on a free uplink: %+v", got)
+	}
+}
+
+// TestSlowPeerDoesNotHoldExtrasUp: it is not what fills the uplink.
+func TestSlowPeerDoesNotHoldExtrasUp(t *testing.T) {
+	var u uplink
+	slow := newOutbox(&u)
+	slow.serve(spec(1), false)
+	slow.setSlow(true)
+	if !u.free() {
+		t.Error("a slow peer counts")
+	}
+	slow.setSlow(false)
+	if u.free() {
+		t.Error("a peer that is slow no longer does not count")
+	}
+	slow.close()
+	if !u.free() {
+		t.Error("a connection that has ended counts")
+	}
+}
+
+func TestCancelFindsEveryQueue(t *testing.T) {
+	var u uplink
+	o := newOutbox(&u)
+	o.serve(spec(1), false)
+	o.serve(spec(2), true)
+	for i := range 2 {
+		o.cancel(spec(i+1), true)
+	}
+	got := o.next(true)
+	if got.serve || len(got.msgs) != 2 || got.msgs[0].Type != pp.Reject || !u.free() {
+		t.Errorf("after both blocks were cancelled: %+v", got)
+	}
+}
