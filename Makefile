@@ -100,7 +100,7 @@ demo: build .venv/ansible ## deploy a file and a tree to 8 hosts on this machine
 test: $(PARTS:%=ready-%) ## every test there is (as root also those on a fleet of ssh hosts)
 	@$(PYTHON) tests/tools/run $(PARTS)
 
-lint: test-lint ## the linters only; test-unit, test-go, test-sanity, test-e2e, test-interop are the other parts of test
+lint: test-lint ## the linters only; test-unit, -go, -sanity, -e2e, -interop are the other parts of test
 
 $(PARTS:%=test-%): test-%: ready-%
 	@$(PYTHON) tests/tools/run $*

@@ -28,7 +28,7 @@ class Case:
     others: int = 1
 
     def __str__(self) -> str:
-        return f"{self.name}, {self.kind}, {self.tracker}"
+        return f"{self.name}-{self.kind}-{self.tracker}"
 
 
 class Stage:

@@ -33,7 +33,7 @@ def mixed(swarm: Swarm) -> None:
     assert all(result["bytes_from_peers"] > 0 for result in results)
 
 
-CASES = [Case("mixed swarm", mixed, "tree", tracker, others=len(CLIENTS) + OURS) for tracker in TRACKERS]
+CASES = [Case("mixed", mixed, "tree", tracker, others=len(CLIENTS) + OURS) for tracker in TRACKERS]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

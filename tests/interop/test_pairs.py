@@ -31,7 +31,7 @@ def seeds(client: Client, swarm: Swarm) -> None:
 
 
 CASES = [
-    Case(f"{client.name} {scene.__name__}", functools.partial(scene, client), kind, tracker)
+    Case(f"{client.name}-{scene.__name__}", functools.partial(scene, client), kind, tracker)
     for client in CLIENTS
     for scene in (downloads, seeds)
     for tracker in TRACKERS

@@ -14,7 +14,7 @@ HYBRID = Path(__file__).with_name("hybrid-torrent")
 MAKERS = {
     "mktorrent": lambda swarm: ["mktorrent", "-l", "16", "-a", swarm.announce, "-o", swarm.torrent, swarm.source],
     "transmission-create": lambda swarm: ["transmission-create", "-t", swarm.announce, "-o", swarm.torrent, swarm.source],
-    "libtorrent, hybrid": lambda swarm: [HYBRID, swarm.source, swarm.announce, swarm.torrent],
+    "libtorrent-hybrid": lambda swarm: [HYBRID, swarm.source, swarm.announce, swarm.torrent],
 }
 
 
