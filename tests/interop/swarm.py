@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from artifacts import manifest
+from bench.systems.base import await_port
 from bench.systems.clients import Client
 from bench.systems.foreign import TRACKER, described
 from bench.systems.murder import Murder
@@ -33,6 +34,10 @@ class Party:
     host: Host
     directory: Path
     began: list[subprocess.Popen] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.host.name
 
     @property
     def address(self) -> str:
@@ -63,13 +68,13 @@ class Party:
         if "done" in self.log.read_text(errors="replace").splitlines():
             return True
         if ended:
-            raise RuntimeError(f"{self.host.name}: the client has ended before it was done: exit {ended[0]}")
+            raise RuntimeError(f"{self.name}: the client has ended before it was done: exit {ended[0]}")
         return False
 
     def said(self) -> str:
         """Return the end of each log of this host."""
         logs = {log: log.read_text(errors="replace") for log in sorted(self.directory.glob("*log"))}
-        return "\n".join(f"-- {self.host.name}: {log.name}\n{text[-SHOWN:]}" for log, text in logs.items())
+        return "\n".join(f"-- {self.name}: {log.name}\n{text[-SHOWN:]}" for log, text in logs.items())
 
     def _environment(self) -> dict[str, str]:
         return ENVIRONMENT | {"HOME": str(self.directory)}
@@ -132,6 +137,7 @@ class Swarm:
         (home / "whitelist").write_text(infohash + "\n")
         ports = ("-p", str(PORT), "-P", str(PORT))
         origin.start("opentracker", "-i", origin.address, *ports, "-d", str(home), "-w", "whitelist", cwd=home)
+        await_port(origin, PORT)
 
     def _seeding(self) -> dict[str, str]:
         return {"src": str(self.source), "torrent": str(self.torrent), "tracker": self.announce}
@@ -160,21 +166,21 @@ class Swarm:
         party.start(*client.leech(self.torrent, party.dest, party.address, party.directory))
 
     def await_done(self, *parties: Party) -> None:
-        names = ", ".join(party.host.name for party in parties)
+        names = ", ".join(party.name for party in parties)
         wait_until(lambda: all([party.done() for party in parties]), f"the foreign clients of {names}", PATIENCE, every=0.1)
 
     # ---- what has arrived
 
     def arrived(self, party: Party) -> None:
         """Fail unless our peer has exactly the source: every file by SHA-256, modes, links and directories."""
-        assert manifest(party.dest / self.source.name) == manifest(self.source), party.host.name
+        assert manifest(party.dest / self.source.name) == manifest(self.source), party.name
 
     def arrived_at(self, client: Client, party: Party) -> None:
         """Fail unless a foreign client has every file of the source, by SHA-256; modes and links are not its business."""
         wanted, there = files(self.source), files(party.dest / self.source.name)
         if client.name == "transmission":  # it does not create empty files
             wanted = without_empty(wanted)
-        assert {path: there.get(path) for path in wanted} == wanted, f"{client.name} on {party.host.name}"
+        assert {path: there.get(path) for path in wanted} == wanted, f"{client.name} on {party.name}"
 
 
 def files(top: Path) -> dict[str, str]:
