@@ -7,7 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= python3
 STATICCHECK := v0.8.2
 VERSION = $(shell sed -n 's/^version: *//p' galaxy.yml)
-PARTS := lint unit go sanity e2e
+PARTS := lint unit go sanity e2e interop
 
 .PHONY: help build demo test lint bench bench-quick collection clean $(PARTS:%=test-%) $(PARTS:%=ready-%)
 
@@ -82,10 +82,15 @@ ready-go:
 ready-sanity: build .venv/tools
 	@tests/tools/need git=git
 
+FLEET := sshd=openssh-server ssh=openssh-client iptables=iptables ip=iproute2 sudo=sudo setpriv=util-linux ps=procps
+
 # Without root these tests are skipped, and then they need nothing.
 ready-e2e: collection .venv/tools
-	@[ "$$(id -u)" -ne 0 ] || tests/tools/need sshd=openssh-server ssh=openssh-client iptables=iptables ip=iproute2 \
-		sudo=sudo setpriv=util-linux ps=procps
+	@[ "$$(id -u)" -ne 0 ] || tests/tools/need $(FLEET)
+
+ready-interop: build .venv/tools
+	@[ "$$(id -u)" -ne 0 ] || tests/tools/need $(FLEET) opentracker=opentracker aria2c=aria2 transmission-cli=transmission-cli \
+		import:libtorrent=python3-libtorrent mktorrent=mktorrent
 
 # ---- see it, test it, ship it ---------------------------------------------------------------------------------------
 
@@ -95,7 +100,7 @@ demo: build .venv/ansible ## deploy a file and a tree to 8 hosts on this machine
 test: $(PARTS:%=ready-%) ## every test there is (as root also those on a fleet of ssh hosts)
 	@$(PYTHON) tests/tools/run $(PARTS)
 
-lint: test-lint ## the linters only; test-unit, test-go, test-sanity, test-e2e are the other parts of test
+lint: test-lint ## the linters only; test-unit, -go, -sanity, -e2e, -interop are the other parts of test
 
 $(PARTS:%=test-%): test-%: ready-%
 	@$(PYTHON) tests/tools/run $*

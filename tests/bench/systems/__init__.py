@@ -6,8 +6,9 @@ from pathlib import Path
 
 from .base import System
 from .chain import Chain
+from .clients import Aria2, Libtorrent, Transmission
 from .direct import Rsync, Udpcast
-from .foreign import Aria2, Libtorrent, Transmission
+from .foreign import Foreign
 from .murder import Murder
 
 __all__ = ["System", "systems"]
@@ -16,5 +17,6 @@ __all__ = ["System", "systems"]
 def systems(program: Path | None = None) -> dict[str, System]:
     """Return every system; program is the murder to measure, if it is not the built one."""
     murder = Murder(program)
-    known = [murder, Chain(), Libtorrent(murder), Aria2(murder), Transmission(murder), Rsync(), Udpcast()]
+    foreign = [Foreign(client, murder) for client in (Libtorrent(), Aria2(), Transmission())]
+    known = [murder, Chain(), *foreign, Rsync(), Udpcast()]
     return {system.name: system for system in known}
