@@ -100,6 +100,7 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 	d.process.SetStatus(d.status)
 	d.state.Store(checking)
 	d.process.Ready()
+	boundMemory()
 	have := make([]bool, d.torrent.NumPieces())
 	if resumed {
 		if have, err = artifact.Verify(ctx, d.torrent, d.store, runtime.GOMAXPROCS(0)); err != nil {

@@ -63,7 +63,7 @@ type Config struct {
 	Stripes int
 	// Mesh replaces the topology by so many random neighbours and rarest first, unless it is 0.
 	Mesh int
-	// Open bounds the bytes of open pieces of a host; 0 means 32 MiB.
+	// Open bounds the bytes of open pieces of a host; 0 means 24 MiB.
 	Open int
 	// MinDepth and MaxDepth bound the blocks asked of a peer ahead, which else are a second's worth;
 	// 0 means 32 and 512.
@@ -106,7 +106,7 @@ func (cfg Config) withDefaults() Config {
 		}
 	}
 	def(&cfg.BlockSize, cfg.PieceSize)
-	def(&cfg.Open, 32<<20)
+	def(&cfg.Open, 24<<20)
 	def(&cfg.MinDepth, 32)
 	def(&cfg.MaxDepth, 512)
 	if cfg.Announce == 0 {

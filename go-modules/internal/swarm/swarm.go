@@ -34,7 +34,7 @@ const BlockSize = 16 << 10
 
 const (
 	tickEvery  = 250 * time.Millisecond
-	openMemory = 32 << 20 // bytes of pieces that are begun and not yet verified
+	openMemory = 24 << 20 // bytes of pieces that are begun and not yet verified
 	// maxRequest is the longest request served, and made to peers of this program, in bytes. Foreign
 	// clients are asked for single blocks.
 	maxRequest = 128 << 10
@@ -124,7 +124,7 @@ func New(cfg Config) (*Swarm, error) {
 		buffers:    make(map[int][]byte),
 		place:      place{rank: announce.NoRank, byRank: make(map[int]*conn)},
 		joined:     make(chan *conn),
-		events:     make(chan event, 64),
+		events:     make(chan event, 32),
 		dialled:    make(chan dialResult),
 		verified:   make(chan verifyResult, 16),
 		toTrack:    make(chan announce.Request, 1),
