@@ -16,6 +16,9 @@ description:
     place in one step. What was at the destination before stays there, whole, until then, and for good if the download fails.
   - Then it goes on seeding in the background for a while, for the hosts that are not ready yet.
   - If the artifact is in place already, only its owner, group and permissions are looked after.
+  - Nothing is fetched that the host has already. What an interrupted download has left, what the older version at the
+    destination has in common with the new one, and what is found in O(reuse) is verified piece by piece and copied; on
+    filesystems that can share blocks between files, such as XFS and Btrfs, it takes no space.
 extends_documentation_fragment:
   - corvus.murder.murder
   - corvus.murder.murder.reach
@@ -32,7 +35,8 @@ options:
       - With V(started) the task only begins the download. A later task with V(present) and otherwise the same options
         waits for it and returns its result.
       - With V(stopped) neither downloads nor seeds this host any more.
-      - With V(absent) the same, and what is half downloaded and all state is removed too. The artifact always stays.
+      - With V(absent) the same, and what is half downloaded, the record of what was deployed to O(dest), and all other state
+        is removed too. The artifact always stays.
     type: str
     choices: [present, started, stopped, absent]
     default: present
@@ -54,6 +58,25 @@ options:
     description:
       - Tracker to use instead of the one that the torrent names, as V(HOST:PORT) or as an announce URL.
     type: str
+  verify:
+    description:
+      - How to find out whether the artifact is in place already.
+      - With V(quick) a record in O(state_dir) is believed, which says that the artifact was verified, as long as every
+        file still has the inode, size, modification time and change time (ctime) that it had then. This trusts the kernel
+        to note every write, and the disk to keep what was written. Where anything differs, everything is hashed.
+      - With V(full) everything is always hashed, which also finds what a failing disk has damaged.
+    type: str
+    choices: [quick, full]
+    default: quick
+  reuse:
+    description:
+      - Files and directories of the host that may hold parts of the artifact, such as an older version at another
+        place. What is at O(dest) is always looked at, and comes first.
+      - A file is found by its path below a directory, or by its size, whatever it is called. Of one that has changed, the
+        pieces are taken that are still at their place in it.
+      - Paths that are not there are passed over. Nothing in them is changed, and nothing is linked to them.
+    type: list
+    elements: path
   seed_time:
     description: Seconds to go on seeding once the artifact is in place.
     type: int
@@ -101,6 +124,19 @@ EXAMPLES = r"""
     dest: /opt/app-2.4.tar
     owner: app
     mode: "0644"
+
+- name: Fetch only what is new since the last release, which is in another directory
+  corvus.murder.murder_peer:
+    torrent: /srv/releases/app-2.4.torrent
+    dest: /opt/app-2.4
+    reuse:
+      - /opt/app-2.3
+
+- name: Have every byte hashed once a month, also if nothing has been written since
+  corvus.murder.murder_peer:
+    torrent: /srv/releases/app-2.4.tar.torrent
+    dest: /opt/app-2.4.tar
+    verify: full
 
 # Hosts that Ansible works on at the same time are as many as it has forks. The others would come when these are done.
 - name: Begin everywhere
@@ -157,7 +193,8 @@ bytes_from_peers:
   type: int
   sample: 190316544
 bytes_reused:
-  description: Bytes that were on the host already.
+  description:
+    - Bytes of the artifact that were on the host already, in whole verified pieces, and did not come over the network.
   returned: when O(state=present) or O(state=started)
   type: int
   sample: 0

@@ -22,20 +22,10 @@ func (t *Torrent) WriteFile(path string) (changed bool, err error) {
 	if err == nil && bytes.Equal(old, t.Raw) {
 		return false, nil
 	}
-	dir := filepath.Dir(path)
-	file, err := os.CreateTemp(dir, ".murder-*.torrent")
+	err = replace(path, t.Raw, 0o644)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, fault(err, "Directory %s for the torrent does not exist; create it first", show(dir))
+		return false, fault(err, "Directory %s for the torrent does not exist; create it first", show(filepath.Dir(path)))
 	} else if err != nil {
-		return false, because(err, "Torrent %s cannot be written", show(path))
-	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(t.Raw)
-	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
 		return false, because(err, "Torrent %s cannot be written", show(path))
 	}
 	return true, nil

@@ -9,11 +9,8 @@ import (
 // Forget removes the stagings that interrupted deploys have left beside dest, whatever their torrent, and returns how many
 // there were; with dryRun it only counts. It never touches dest. One in use means ErrBusy.
 func Forget(dest string, dryRun bool) (found int, err error) {
-	path, err := filepath.Abs(dest)
+	_, path, err := asked(dest)
 	if err != nil {
-		return 0, fault(err, "Destination %s is relative to a directory that is gone", show(dest))
-	}
-	if path, err = follow(path); err != nil {
 		return 0, err
 	}
 	p := &Plan{Dest: path, dir: filepath.Dir(path), base: filepath.Base(path)}

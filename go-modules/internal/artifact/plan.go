@@ -20,6 +20,8 @@ type PlaceOptions struct {
 	Owner, Group  string // name or number
 	Mode          string // of files: octal, symbolic, or "preserve" for the modes that the torrent carries
 	DirectoryMode string // of directories, likewise
+
+	Reuse []string `json:",omitempty"` // files and directories of this host that may hold parts of the artifact
 }
 
 // Plan is a checked intention to put an artifact at a destination. Its methods are for one goroutine at a time.
@@ -28,6 +30,8 @@ type Plan struct {
 	Staging string // directory beside Dest that holds it until it is whole
 
 	torrent  *Torrent
+	asked    string // the option dest, absolute
+	reuse    reusing
 	dir      string // directory of Dest
 	base     string // name of Dest in dir
 	exists   bool   // something is at Dest
@@ -54,6 +58,10 @@ func NewPlan(t *Torrent, o PlaceOptions) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.asked, _, err = asked(o.Dest); err != nil {
+		return nil, err
+	}
+	p.reuse.paths = o.Reuse
 	p.Dest, p.dir, p.base = dest, filepath.Dir(dest), filepath.Base(dest)
 	p.Staging = filepath.Join(p.dir, stagingPrefix(p.base)+hex.EncodeToString(t.Infohash[:4]))
 	if err := p.checkDirectory(); err != nil {

@@ -21,6 +21,9 @@ func (p *Plan) Space() error {
 		return because(err, "The free space of %s cannot be read", show(p.dir))
 	}
 	needed, files := p.needed(fs.Bsize)
+	if !p.reuse.cloned {
+		needed -= p.shareable(&fs)
+	}
 	if free := available(&fs); needed > free {
 		return fault(ErrNoSpace, "Not enough space on %s for %s: %s needed, %s free",
 			show(mountPoint(p.dir)), show(p.Dest), size(needed), size(free))
@@ -60,13 +63,61 @@ func (p *Plan) needed(block int64) (bytes int64, files uint64) {
 		if !exists {
 			files++
 		}
-		whole := file.Length
-		if rest := whole % block; rest != 0 && !p.torrent.Single {
-			whole += block - rest
+		if p.reuse.have != nil { // blocks may be in place and wrong
+			bytes += p.inBlocks(p.torrent.lacking(file, p.reuse.have), block)
+			continue
 		}
-		bytes += max(0, whole-allocated)
+		bytes += max(0, p.inBlocks(file.Length, block)-allocated)
 	}
 	return bytes, files
+}
+
+func (p *Plan) inBlocks(bytes, block int64) int64 {
+	if rest := bytes % block; rest != 0 && !p.torrent.Single {
+		bytes += block - rest
+	}
+	return bytes
+}
+
+// lacking is how many bytes of a file are in pieces that are not there.
+func (t *Torrent) lacking(file *File, have []bool) (bytes int64) {
+	end := file.Offset + file.Length
+	for off := file.Offset; off < end; {
+		piece := off / t.PieceLength
+		next := min(end, (piece+1)*t.PieceLength)
+		if !have[piece] {
+			bytes += next - off
+		}
+		off = next
+	}
+	return bytes
+}
+
+// shareable is at most what the staging can share with the files at Dest, on filesystems whose files may share blocks. Whether
+// it does is seen when it is done, and then Space counts again.
+func (p *Plan) shareable(fs *unix.Statfs_t) (bytes int64) {
+	switch fs.Type {
+	case unix.BTRFS_SUPER_MAGIC, unix.XFS_SUPER_MAGIC:
+	default:
+		return 0
+	}
+	old, err := openLocal(p.Dest)
+	if err != nil {
+		return 0
+	}
+	defer old.root.Close()
+	c := cursor{root: old.root}
+	defer c.close()
+	for i := range p.torrent.Files {
+		file := &p.torrent.Files[i]
+		if !file.regular() || file.Length < smallestClone {
+			continue
+		}
+		if stat, err := c.stat(old.place(p.torrent, file)); err == nil && stat.Mode&unix.S_IFMT == unix.S_IFREG {
+			bytes += min(stat.Size, file.Length)
+		}
+	}
+	return bytes
 }
 
 // writeError makes a failed write into a message for the user.

@@ -16,7 +16,8 @@ import (
 // error is only what keeps existing bytes from being read. Workers bounds the goroutines, 0 means one for each processor.
 func Verify(ctx context.Context, t *Torrent, r io.ReaderAt, workers int) (have []bool, err error) {
 	have = make([]bool, t.NumPieces())
-	err = eachPiece(ctx, t, r, workers, func(i int, ok bool) bool {
+	start := func() pieceWorker { return &verifier{torrent: t, reader: r} }
+	err = eachPiece(ctx, t, workers, start, func(i int, ok bool) bool {
 		have[i] = ok
 		return true
 	})
@@ -29,7 +30,8 @@ func Verify(ctx context.Context, t *Torrent, r io.ReaderAt, workers int) (have [
 // verifyAll says whether every piece is right, and stops at the first that is not.
 func verifyAll(ctx context.Context, t *Torrent, r io.ReaderAt) (bool, error) {
 	var wrong atomic.Bool
-	err := eachPiece(ctx, t, r, 0, func(_ int, ok bool) bool {
+	start := func() pieceWorker { return &verifier{torrent: t, reader: r} }
+	err := eachPiece(ctx, t, 0, start, func(_ int, ok bool) bool {
 		if !ok {
 			wrong.Store(true)
 		}
@@ -38,8 +40,14 @@ func verifyAll(ctx context.Context, t *Torrent, r io.ReaderAt) (bool, error) {
 	return err == nil && !wrong.Load(), err
 }
 
-// eachPiece hashes the pieces, in order but several at once, and calls report for each until that returns false.
-func eachPiece(ctx context.Context, t *Torrent, r io.ReaderAt, workers int, report func(i int, ok bool) bool) error {
+// pieceWorker looks at pieces for one goroutine.
+type pieceWorker interface {
+	piece(i int) (ok bool, err error)
+	close()
+}
+
+// eachPiece has workers look at the pieces, in order but several at once, and calls report for each until that returns false.
+func eachPiece(ctx context.Context, t *Torrent, workers int, start func() pieceWorker, report func(i int, ok bool) bool) error {
 	var next atomic.Int64
 	var once sync.Once
 	var failure error
@@ -51,12 +59,13 @@ func eachPiece(ctx context.Context, t *Torrent, r io.ReaderAt, workers int, repo
 	}
 	for range hashers(workers, int(count), t.PieceLength) {
 		group.Go(func() {
-			v := verifier{torrent: t, reader: r}
+			worker := start()
+			defer worker.close()
 			for i := next.Add(1) - 1; i < count; i = next.Add(1) - 1 {
 				err := ctx.Err()
 				ok := false
 				if err == nil {
-					ok, err = v.piece(int(i))
+					ok, err = worker.piece(int(i))
 				}
 				if err != nil || !report(int(i), ok) {
 					stop(err)
@@ -93,6 +102,8 @@ func (v *verifier) piece(i int) (bool, error) {
 	}
 	return sha1.Sum(v.buffer[:n]) == v.torrent.PieceHash(i), nil
 }
+
+func (v *verifier) close() {}
 
 // ignoreMissing drops errors that say that the bytes are not there, or that something else is in their place.
 func ignoreMissing(err error) error {

@@ -21,7 +21,12 @@ type delivery struct {
 	cfg     peerConfig
 	inst    *daemon.Instance
 	wait    bool // for the artifact to be in place
+	verify  string
+	records artifact.Records
 	began   time.Time
+
+	record   artifact.Record // of what is at the destination
+	warnings []string
 }
 
 // run brings the artifact to its destination, as far as it is not there.
@@ -38,7 +43,7 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 	if err != nil {
 		return ansible.Result{}, err
 	}
-	complete, err := plan.Complete(ctx)
+	complete, err := d.inPlace(ctx, plan)
 	if err != nil {
 		return ansible.Result{}, err
 	}
@@ -48,7 +53,10 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 	if err := plan.Space(); err != nil {
 		return ansible.Result{}, err
 	}
-	res := ansible.Result{Changed: true, Values: d.values(plan.Dest)}
+	for _, err := range artifact.ReusePaths(d.cfg.Place.Reuse) {
+		d.warnings = append(d.warnings, err.Error())
+	}
+	res := ansible.Result{Changed: true, Values: d.values(plan.Dest), Warnings: d.warnings}
 	if d.call.Diff {
 		res.Diff = artifact.Diff{
 			Before: map[string]any{"path": plan.Dest, "infohash": "another content or nothing"},
@@ -62,7 +70,7 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 		return ansible.Result{}, err
 	}
 	collected, err := d.collect(ctx, false)
-	collected.Diff = res.Diff
+	collected.Diff, collected.Warnings = res.Diff, res.Warnings
 	return collected, err
 }
 
@@ -132,6 +140,10 @@ func (d *delivery) keep(ctx context.Context, plan *artifact.Plan) (ansible.Resul
 	if d.call.Diff && changed {
 		res.Diff = diff
 	}
+	if changed {
+		d.remember(plan.Renew(d.record))
+	}
+	res.Warnings = d.warnings
 	res.Values["bytes_reused"] = d.torrent.Size
 	return res, d.describe(ctx, res.Values, plan.Dest)
 }

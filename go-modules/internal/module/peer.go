@@ -29,6 +29,7 @@ type peerOptions struct {
 	downloadLimit  int64
 	uploadLimit    int64
 	tracker        string
+	verify         string
 }
 
 // peerConfig is what the downloading daemon is started with.
@@ -67,6 +68,8 @@ func peerModule() ansible.Module {
 	s.Mode(&o.place.Mode, "mode", "permissions of files; by default those of the source")
 	s.Mode(&o.place.DirectoryMode, "directory_mode", "permissions of directories; by default those of the source")
 	s.String(&o.tracker, "tracker", "", "tracker to use instead of the torrent's own")
+	s.Choice(&o.verify, "verify", quick, "how to find out whether the artifact is in place already", quick, full)
+	s.Paths(&o.place.Reuse, "reuse", "files and directories of this host that may hold parts of the artifact")
 	s.MutuallyExclusive("torrent", "torrent_content")
 	for _, state := range []string{"present", "started"} {
 		s.RequiredOneOfIf("state", state, "torrent", "torrent_content")
@@ -86,11 +89,12 @@ func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	if err != nil {
 		return ansible.Result{}, err
 	}
+	records := artifact.OpenRecords(dir)
 	switch o.state {
 	case "stopped":
 		return stop(ctx, call, inst, map[string]any{"dest": o.place.Dest})
 	case "absent":
-		return o.forget(ctx, call, inst)
+		return o.forget(ctx, call, inst, records)
 	}
 	t, err := o.load()
 	if err != nil {
@@ -100,7 +104,7 @@ func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	if err != nil {
 		return ansible.Result{}, err
 	}
-	d := &delivery{call: call, torrent: t, cfg: cfg, inst: inst, wait: o.state == "present"}
+	d := &delivery{call: call, torrent: t, cfg: cfg, inst: inst, wait: o.state == "present", verify: o.verify, records: records}
 	return d.run(ctx)
 }
 
@@ -142,6 +146,12 @@ func (o *peerOptions) config(t *artifact.Torrent) (peerConfig, error) {
 		return peerConfig{}, err
 	}
 	place := o.place
+	for i, path := range place.Reuse {
+		if !filepath.IsAbs(path) {
+			return peerConfig{}, fmt.Errorf("Option reuse names %q; give absolute paths of this host", path)
+		}
+		place.Reuse[i] = filepath.Clean(path)
+	}
 	if !filepath.IsAbs(place.Dest) {
 		wd, err := os.Getwd()
 		if err != nil {
@@ -158,7 +168,7 @@ func (o *peerOptions) config(t *artifact.Torrent) (peerConfig, error) {
 
 // forget is state: absent. It ends the daemon and removes what is known and half done, and never
 // touches the artifact.
-func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemon.Instance) (ansible.Result, error) {
+func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemon.Instance, records artifact.Records) (ansible.Result, error) {
 	res, err := stop(ctx, call, inst, map[string]any{"dest": o.place.Dest})
 	if err != nil {
 		return res, err
@@ -168,8 +178,12 @@ func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemo
 	if err != nil {
 		return res, err
 	}
+	known, err := records.Forget(o.place.Dest, call.Check)
+	if err != nil {
+		return res, err
+	}
 	_, err = os.Stat(inst.Dir())
-	res.Changed = res.Changed || unfinished > 0 || err == nil
+	res.Changed = res.Changed || unfinished+known > 0 || err == nil
 	if call.Check {
 		return res, nil
 	}

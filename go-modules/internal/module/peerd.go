@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +15,7 @@ import (
 
 // The states of a peer's daemon.
 const (
-	checking    = "checking" // what an earlier run has left
+	checking    = "checking" // what an earlier run has left, and other files of this host
 	downloading = "downloading"
 	placing     = "placing"
 	seeding     = "seeding"
@@ -29,6 +28,7 @@ type peerStatus struct {
 	Dest      string      `json:"dest"`
 	Size      int64       `json:"size"`
 	Port      int         `json:"port"`
+	Checked   int64       `json:"checked"`   // bytes looked for on this host
 	Collected bool        `json:"collected"` // somebody has got the result
 	Stats     swarm.Stats `json:"stats"`
 }
@@ -61,6 +61,8 @@ type peer struct {
 	port    int
 	began   time.Time
 	state   atomic.Value // string
+	checked atomic.Int64
+	keep    bool // the staging holds pieces from before the swarm
 }
 
 // runPeer is the daemon of murder_peer.
@@ -97,15 +99,13 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 		return err
 	}
 	d.port = port(ln)
-	d.process.SetStatus(d.status)
 	d.state.Store(checking)
+	d.process.SetStatus(d.status)
 	d.process.Ready()
-	have := make([]bool, d.torrent.NumPieces())
-	if resumed {
-		if have, err = artifact.Verify(ctx, d.torrent, d.store, runtime.GOMAXPROCS(0)); err != nil {
-			_ = ln.Close()
-			return err
-		}
+	have, err := d.inventory(ctx, resumed)
+	if err != nil {
+		_ = ln.Close()
+		return err
 	}
 	d.swarm, err = swarm.New(swarm.Config{
 		Torrent: d.torrent, Store: d.store, Have: have, Announcer: client, Listener: ln,
@@ -128,8 +128,7 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 // follow waits for the swarm to be complete, then places the artifact, then waits for seed_time.
 func (d *peer) follow(ctx context.Context, ended chan error) error {
 	d.state.Store(downloading)
-	timeout := time.Duration(d.cfg.Timeout) * time.Second
-	timer := time.NewTimer(timeout)
+	timer := time.NewTimer(d.left())
 	defer timer.Stop()
 	select {
 	case <-d.swarm.Done():
@@ -139,12 +138,13 @@ func (d *peer) follow(ctx context.Context, ended chan error) error {
 	case <-timer.C:
 		st := d.swarm.Stats()
 		return fmt.Errorf("Download of %s did not finish within timeout %s: %d of %d bytes came, %d peers are connected; raise timeout, or look at the tracker's status page for who is slow",
-			d.torrent.Name, timeout, st.BytesHave, d.torrent.Size, len(st.Peers))
+			d.torrent.Name, d.timeout(), st.BytesHave, d.torrent.Size, len(st.Peers))
 	}
 	d.state.Store(placing)
 	if err := d.plan.Place(ctx); err != nil {
 		return err
 	}
+	d.remember()
 	st := d.swarm.Stats()
 	d.process.SetResult(peerResult{
 		Infohash: d.cfg.Infohash, Dest: d.plan.Dest, Elapsed: round(time.Since(d.began)),
@@ -165,7 +165,7 @@ func (d *peer) follow(ctx context.Context, ended chan error) error {
 func (d *peer) status() any {
 	s := peerStatus{
 		Infohash: d.cfg.Infohash, Dest: d.plan.Dest, Size: d.torrent.Size, Port: d.port,
-		State: d.state.Load().(string), Collected: d.process.Collected(),
+		State: d.state.Load().(string), Checked: d.checked.Load(), Collected: d.process.Collected(),
 	}
 	if s.State != checking {
 		s.Stats = d.swarm.Stats()
@@ -176,7 +176,8 @@ func (d *peer) status() any {
 // tidy decides what becomes of a staged artifact that was not placed: with pieces in it, it is worth
 // keeping for the next run, unless it fills the disk.
 func (d *peer) tidy(err error) error {
-	if d.swarm != nil && d.swarm.Stats().BytesHave > 0 && !errors.Is(err, artifact.ErrNoSpace) {
+	have := d.keep || d.swarm != nil && d.swarm.Stats().BytesHave > 0
+	if have && !errors.Is(err, artifact.ErrNoSpace) {
 		return d.plan.Release()
 	}
 	return d.plan.Discard()
