@@ -20,7 +20,7 @@ SOURCES := $(shell find go-modules -type f ! -name '*_test.go' ! -path '*/testda
 PROGRAMS := plugins/programs
 RAW := build/programs/murder_linux_amd64 build/programs/murder_linux_arm64
 SENT := $(PROGRAMS)/murder_linux_amd64.gz $(PROGRAMS)/murder_linux_arm64.gz $(PROGRAMS)/SHA256SUMS
-LINKS := plugins/modules/murder_tracker plugins/modules/murder_seed plugins/modules/murder_peer
+LINKS := $(addprefix plugins/modules/murder_,tracker seed peer info)
 CHECKOUT := build/ansible_collections/corvus/murder
 
 build: $(SENT) $(LINKS) $(CHECKOUT) ## the program for amd64 and arm64 and the modules under plugins/ (needs Go)

@@ -21,6 +21,7 @@ description:
     filesystems that can share blocks between files, such as XFS and Btrfs, it takes no space.
 extends_documentation_fragment:
   - corvus.murder.murder
+  - corvus.murder.murder.daemon
   - corvus.murder.murder.reach
   - corvus.murder.murder.attributes
 attributes:
