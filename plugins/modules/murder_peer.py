@@ -52,7 +52,8 @@ options:
   dest:
     description:
       - Where the artifact shall be. The directory that it goes into has to exist.
-      - With a slash at its end it is a directory that exists, and a file goes into it under its own name. A tree becomes O(dest) itself.
+      - With a slash at its end it is a directory that exists, and a file goes into it under its own name. A tree becomes
+        O(dest) itself.
     type: path
     required: true
   tracker:

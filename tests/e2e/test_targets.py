@@ -1,4 +1,4 @@
-"""The integration targets (tests/integration, in the layout of ansible-test) on real ssh hosts, as three kinds of users at once."""
+"""The integration targets (tests/integration, in ansible-test's layout) on real ssh hosts, as three kinds of users at once."""
 
 from __future__ import annotations
 
