@@ -13,7 +13,7 @@ version_added: 1.0.0
 author: the corvus.murder authors (@corvus)
 description:
   - Asks the daemons of M(corvus.murder.murder_tracker), M(corvus.murder.murder_seed) and M(corvus.murder.murder_peer) on a
-    host how they are doing. It changes nothing.
+    host how they are doing, and reads what is remembered of artifacts that were put in place. It changes nothing.
   - It sees what belongs to one user and one O(state_dir). With C(become) it sees what root runs.
   - A daemon that runs and does not answer is told of in a warning. One that is just starting or ending is left out.
 extends_documentation_fragment:
@@ -27,7 +27,7 @@ attributes:
 options:
   dest:
     description:
-      - Tells only of the peers of this destination. By default of all.
+      - Tells only of the peers and deploys of this destination. By default of all.
       - With a slash at its end, also of those that are right below that directory.
     type: path
 seealso:
@@ -47,6 +47,12 @@ EXAMPLES = r"""
   loop: "{{ murder.peers }}"
   loop_control:
     label: "{{ item.name }}"
+
+- name: Fail where another release than the wanted one was deployed
+  ansible.builtin.assert:
+    that: murder.deploys | selectattr('dest', 'eq', '/opt/app-2.4.tar') | map(attribute='infohash') | list == [seed.infohash]
+  vars:
+    seed: "{{ hostvars['build1.example.com'].seed }}"
 
 - name: See whether anything is still being written to one destination
   corvus.murder.murder_info:
@@ -305,4 +311,38 @@ peers:
       description: Seconds without new data after which the download fails.
       type: int
       sample: 120
+deploys:
+  description: The artifacts that M(corvus.murder.murder_peer) has put in place, or found there, by destination.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    infohash:
+      description: What identifies the torrent.
+      type: str
+      sample: 5d1a1a8b1c8f4d0e9b3c6a7f2e4d5c6b7a8f9e0d
+    name:
+      description: Name of the artifact.
+      type: str
+      sample: app-2.4.tar
+    dest:
+      description: Where it was put. Symbolic links at the end of the option were followed.
+      type: str
+      sample: /opt/app-2.4.tar
+    size:
+      description: Bytes of the artifact.
+      type: int
+      sample: 209715200
+    deployed:
+      description: When it was put in place or first found there, in UTC.
+      type: str
+      sample: "2026-05-04T12:41:07Z"
+    verified:
+      description: When every byte of it was verified last, in UTC.
+      type: str
+      sample: "2026-05-04T12:41:07Z"
+    exists:
+      description: Whether there is still something at that place. What it is was not looked at.
+      type: bool
+      sample: true
 """

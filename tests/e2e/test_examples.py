@@ -1,4 +1,4 @@
-"""The examples of the modules' documentation, run on real ssh hosts as they stand; only an example network is replaced.
+"""The examples of the modules' documentation, run on real ssh hosts as they stand; only a network and a host name are replaced.
 
 The stage: the controller is tracker.example.com and seeds a file and a tree. On the first host, which has both too, run the
 examples of tracker and seeder; on the second one those of peers and of what tells about them.
@@ -15,8 +15,10 @@ from artifacts import MB, make_file, make_tree, manifest
 from lab import CHECKOUT
 from traces import Trace, assert_nothing_left
 
-FILE, TREE, DEPLOYED = "/srv/releases/app-2.4.tar", "/srv/www", "/opt/app-2.4.tar"
-NETWORK = ("192.0.2.0/24", "10.77.0.0/16")
+FILE, TREE, RELEASE = "/srv/releases/app-2.4.tar", "/srv/www", "/srv/releases/app-2.4"
+SEEDED = {"seed": FILE, "tree": TREE, "release": RELEASE}  # by the names that their results have
+DEPLOYED, PLACED, OLD = "/opt/app-2.4.tar", "/opt/app-2.4", "/opt/app-2.3"
+REPLACED = {"192.0.2.0/24": "10.77.0.0/16", "build1.example.com": "localhost"}
 FIRST, SECOND = ["murder_tracker", "murder_seed"], ["murder_peer", "murder_info"]
 TRACKER = {"tracker": "10.77.0.1:8998", "ip": "10.77.0.1"}
 
@@ -25,7 +27,10 @@ def examples(module: str) -> list[dict]:
     spec = importlib.util.spec_from_file_location(module, CHECKOUT / "plugins/modules" / f"{module}.py")
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
-    return yaml.safe_load(loaded.EXAMPLES.replace(*NETWORK))
+    text = loaded.EXAMPLES
+    for documented, here in REPLACED.items():
+        text = text.replace(documented, here)
+    return yaml.safe_load(text)
 
 
 def task(module: str, register: str | None = None, **options) -> dict:
@@ -39,7 +44,9 @@ def stage(lab, fleet):
     for host in (fleet.controller, first):
         make_file(host.path(FILE), MB)
         make_tree(host.path(TREE))
+        make_tree(host.path(RELEASE))
     second.run("mkdir", "/srv/releases")
+    make_tree(second.path(OLD))
     second.run("useradd", "--no-create-home", "app")
     hosts = [fleet.controller, first, second]
     traces = [Trace.of(host) for host in hosts]
@@ -54,35 +61,37 @@ def stage(lab, fleet):
         return lab.playbook(path, inventory)
 
     yield first, second, run
-    stop = [task("murder_seed", src=path, state="absent") for path in (FILE, TREE)]
-    stop += [task("murder_peer", dest=path, state="absent") for path in (DEPLOYED, TREE)]
+    stop = [task("murder_seed", src=path, state="absent") for path in SEEDED.values()]
+    stop += [task("murder_peer", dest=path, state="absent") for path in (DEPLOYED, PLACED, TREE)]
     assert run({"hosts": "all:localhost", "tasks": [*stop, task("murder_tracker", state="stopped")]}).code == 0
     for host in hosts:
         host.run("iptables", "-D", "INPUT", "-s", "10.77.0.0/16", "-j", "ACCEPT")
     for host in (first, second):
-        host.run("rm", "-rf", DEPLOYED, f"{FILE}.torrent")
-    second.run("rm", "-rf", TREE)
+        host.run("rm", "-rf", DEPLOYED)
+    second.run("rm", "-rf", TREE, PLACED, f"{FILE}.torrent", f"{RELEASE}.torrent")
     assert_nothing_left(traces)
 
 
 def test_examples(fleet, stage):
     first, second, run = stage
-    seeds = [task("murder_seed", src=path, register="seed", **TRACKER) for path in (FILE, TREE)]
-    torrent = {"ansible.builtin.copy": {"src": f"{FILE}.torrent", "dest": f"{FILE}.torrent", "mode": "0644"}}
+    seeds = [task("murder_seed", src=path, register=name, **TRACKER) for name, path in SEEDED.items()]
+    torrents = [f"{path}.torrent" for path in (FILE, RELEASE)]
+    copies = [{"ansible.builtin.copy": {"src": path, "dest": path, "mode": "0644"}} for path in torrents]
     prepared = {"hosts": "localhost", "tasks": [task("murder_tracker", address=TRACKER["ip"]), *seeds]}
     shown = {name: [one for module in modules for one in examples(module)] for name, modules in (("1", FIRST), ("2", SECOND))}
     on_first = {"hosts": first.name, "vars": {"vault_murder_token": "open sesame"}, "tasks": shown["1"]}
-    on_second = {"hosts": second.name, "vars": {"seed": "{{ hostvars.localhost.seed }}"}, "tasks": [torrent, *shown["2"]]}
+    on_second = {"hosts": second.name, "vars": {"seed": "{{ hostvars.localhost.tree }}"}, "tasks": [*copies, *shown["2"]]}
 
     done = run(prepared, on_first, on_second)
 
     assert done.code == 0
-    for host, count in ((first, len(shown["1"])), (second, len(shown["2"]) + 1)):
+    for host, count in ((first, len(shown["1"])), (second, len(copies) + len(shown["2"]))):
         assert (done.recap[host.name]["ok"], done.recap[host.name]["skipped"]) == (count, 0)
     assert manifest(DEPLOYED, first) == manifest(FILE, fleet.controller)
     assert manifest(DEPLOYED, second)["."][2] == manifest(FILE, fleet.controller)["."][2]
     assert second.run("stat", "--format=%U %a", DEPLOYED).stdout.strip() == "app 644"
     assert manifest(TREE, second) == manifest(TREE, fleet.controller)
+    assert manifest(PLACED, second) == manifest(RELEASE, fleet.controller)
     assert first.path(f"{TREE}.torrent").exists()
 
 

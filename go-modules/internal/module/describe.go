@@ -4,7 +4,12 @@ import (
 	"context"
 	"math"
 	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
 
+	"corvus.murder/internal/artifact"
 	"corvus.murder/internal/daemon"
 	"corvus.murder/internal/tracker"
 )
@@ -71,6 +76,31 @@ type peerInfo struct {
 	SeedTime       int     `json:"seed_time"`      // seconds
 	Timeout        int     `json:"timeout"`        // seconds
 	StallTimeout   int     `json:"stall_timeout"`  // seconds
+}
+
+// deployInfo is an artifact that was put in place. Times are in UTC, as ISO 8601 has them.
+type deployInfo struct {
+	Infohash string `json:"infohash"`
+	Name     string `json:"name"`
+	Dest     string `json:"dest"`
+	Size     int64  `json:"size"` // bytes
+	Deployed string `json:"deployed"`
+	Verified string `json:"verified"`
+	Exists   bool   `json:"exists"`
+}
+
+// describeDeploys orders the deploys by destination.
+func describeDeploys(records []artifact.Record) []deployInfo {
+	var deploys []deployInfo
+	for _, r := range records {
+		_, err := os.Lstat(r.Dest)
+		deploys = append(deploys, deployInfo{
+			Infohash: r.Infohash, Name: r.Name, Dest: r.Dest, Size: r.Size, Exists: err == nil,
+			Deployed: r.When.UTC().Format(time.RFC3339), Verified: r.Verified.UTC().Format(time.RFC3339),
+		})
+	}
+	slices.SortFunc(deploys, func(a, b deployInfo) int { return strings.Compare(a.Dest, b.Dest) })
+	return deploys
 }
 
 func describeTracker(ctx context.Context, inst *daemon.Instance, pid int) (trackerInfo, error) {

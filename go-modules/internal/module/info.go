@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"corvus.murder/internal/ansible"
+	"corvus.murder/internal/artifact"
 	"corvus.murder/internal/daemon"
 )
 
@@ -44,6 +46,10 @@ func (o *infoOptions) run(ctx context.Context, _ ansible.Call) (ansible.Result, 
 	if err != nil {
 		return ansible.Result{}, err
 	}
+	records, err := artifact.OpenRecords(dir).All()
+	if err != nil {
+		return ansible.Result{}, err
+	}
 	wanted, err := o.filter()
 	if err != nil {
 		return ansible.Result{}, err
@@ -52,7 +58,8 @@ func (o *infoOptions) run(ctx context.Context, _ ansible.Call) (ansible.Result, 
 		Warnings: silent,
 		Values: map[string]any{
 			"state_dir": dir, "trackers": trackers, "seeders": seeders,
-			"peers": only(peers, func(p peerInfo) bool { return wanted(p.Dest) }),
+			"peers":   only(peers, func(p peerInfo) bool { return wanted(p.Dest) }),
+			"deploys": only(describeDeploys(records), func(d deployInfo) bool { return wanted(d.Dest) }),
 		},
 	}, nil
 }
@@ -66,9 +73,19 @@ func (o *infoOptions) filter() (func(dest string) bool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("Option dest: %w", err)
 	}
-	// With a slash at its end murder_peer puts an artifact into that directory.
+	// With a slash at its end murder_peer puts a file into that directory.
 	inside := strings.HasSuffix(o.dest, "/")
-	return func(d string) bool { return d == dest || inside && filepath.Dir(d) == dest }, nil
+	return func(d string) bool { return same(d, dest) || inside && same(filepath.Dir(d), dest) }, nil
+}
+
+// same tells whether two paths name the same place, also by way of symlinks as long as they lead somewhere.
+func same(a, b string) bool {
+	if a == b {
+		return true
+	}
+	first, err1 := os.Stat(a)
+	second, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(first, second)
 }
 
 // only returns the elements that are wanted, an empty list rather than none.

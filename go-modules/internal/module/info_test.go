@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // info asks murder_info about the state directory of one of the rig's hosts.
@@ -38,7 +39,7 @@ func has(t *testing.T, res options, want options) {
 func TestInfoOfAHostWithoutAnything(t *testing.T) {
 	r := newRig(t)
 	res := r.info("nobody")
-	for _, list := range []string{"trackers", "seeders", "peers"} {
+	for _, list := range []string{"trackers", "seeders", "peers", "deploys"} {
 		if elements, ok := res[list].([]any); !ok || len(elements) > 0 {
 			t.Errorf("%s is %v, want an empty list", list, res[list])
 		}
@@ -97,16 +98,48 @@ func TestInfoTellsWhatRuns(t *testing.T) {
 	}
 }
 
+func TestInfoTellsWhatWasDeployed(t *testing.T) {
+	r := newRig(t)
+	data := r.source(1 << 16)
+	r.up()
+	before := time.Now().Add(-time.Second)
+	hash := r.must(true, "murder_peer", r.peer(1))["infohash"]
+	deploy := one(t, r.info("peer1"), "deploys")
+	has(t, deploy, options{
+		"infohash": hash, "name": "artifact", "dest": r.peer(1)["dest"], "size": float64(len(data)), "exists": true,
+	})
+	for _, key := range []string{"deployed", "verified"} {
+		when, err := time.Parse(time.RFC3339, deploy[key].(string))
+		if err != nil || when.Before(before) || when.After(time.Now()) {
+			t.Errorf("%s is %v (%v)", key, deploy[key], err)
+		}
+	}
+	if err := os.Remove(r.peer(1)["dest"].(string)); err != nil {
+		t.Fatal(err)
+	}
+	has(t, one(t, r.info("peer1"), "deploys"), options{"exists": false})
+	r.must(true, "murder_peer", r.peer(1).with("state", "absent"))
+	if deploys := r.info("peer1")["deploys"].([]any); len(deploys) > 0 {
+		t.Errorf("forgotten, but told of: %v", deploys)
+	}
+}
+
 func TestInfoOfOneDestination(t *testing.T) {
 	r := newRig(t)
 	r.source(1 << 16)
 	r.up()
 	dest := filepath.Join(r.dir, "dest1")
 	r.must(true, "murder_peer", r.peer(1))
-	for filter, want := range map[string]int{dest: 1, dest + "/": 1, r.dir + "/": 1, r.dir: 0, dest + "2": 0, "": 1} {
+	link := filepath.Join(r.dir, "link")
+	if err := os.Symlink(dest, link); err != nil {
+		t.Fatal(err)
+	}
+	for filter, want := range map[string]int{dest: 1, dest + "/": 1, r.dir + "/": 1, r.dir: 0, dest + "2": 0, "": 1, link: 1} {
 		res := r.must(false, "murder_info", options{"state_dir": r.state("peer1"), "dest": filter})
-		if peers := res["peers"].([]any); len(peers) != want {
-			t.Errorf("dest %q: %d peers, want %d", filter, len(peers), want)
+		for _, list := range []string{"peers", "deploys"} {
+			if found := res[list].([]any); len(found) != want {
+				t.Errorf("dest %q: %d %s, want %d", filter, len(found), list, want)
+			}
 		}
 	}
 }
