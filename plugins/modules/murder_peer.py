@@ -21,6 +21,7 @@ description:
     filesystems that can share blocks between files, such as XFS and Btrfs, it takes no space.
 extends_documentation_fragment:
   - corvus.murder.murder
+  - corvus.murder.murder.daemon
   - corvus.murder.murder.reach
   - corvus.murder.murder.attributes
 attributes:
@@ -51,7 +52,8 @@ options:
   dest:
     description:
       - Where the artifact shall be. The directory that it goes into has to exist.
-      - With a slash at its end it is a directory that exists, and the artifact goes into it under its own name.
+      - With a slash at its end it is a directory that exists, and a file goes into it under its own name. A tree becomes
+        O(dest) itself.
     type: path
     required: true
   tracker:
@@ -169,7 +171,7 @@ size:
   sample: 209715200
 checksum:
   description: SHA-1 of a file that is in one piece or whose torrent names it.
-  returned: when it is known
+  returned: when O(state=present) or O(state=started) and it is known
   type: str
   sample: 6e642bb8dd5c2e027bf21dd923337cbb4214f827
 infohash:
@@ -215,27 +217,27 @@ state:
   sample: present
 owner:
   description: User that owns the artifact.
-  returned: when O(state=present) and it is in place
+  returned: when O(state=present) or O(state=started) and it is in place
   type: str
   sample: app
 group:
   description: Group that owns the artifact.
-  returned: when O(state=present) and it is in place
+  returned: when O(state=present) or O(state=started) and it is in place
   type: str
   sample: app
 uid:
   description: Number of the user that owns the artifact.
-  returned: when O(state=present) and it is in place
+  returned: when O(state=present) or O(state=started) and it is in place
   type: int
   sample: 1000
 gid:
   description: Number of the group that owns the artifact.
-  returned: when O(state=present) and it is in place
+  returned: when O(state=present) or O(state=started) and it is in place
   type: int
   sample: 1000
 mode:
   description: Permissions of the artifact.
-  returned: when O(state=present) and it is in place
+  returned: when O(state=present) or O(state=started) and it is in place
   type: str
   sample: "0644"
 """

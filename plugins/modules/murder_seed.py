@@ -17,6 +17,7 @@ description:
   - If the source has changed since the seeder was started, the seeder is replaced.
 extends_documentation_fragment:
   - corvus.murder.murder
+  - corvus.murder.murder.daemon
   - corvus.murder.murder.reach
   - corvus.murder.murder.attributes
 attributes:

@@ -18,6 +18,7 @@ description:
   - There is one tracker for each port. Starting one that runs already with the same options changes nothing.
 extends_documentation_fragment:
   - corvus.murder.murder
+  - corvus.murder.murder.daemon
   - corvus.murder.murder.attributes
 attributes:
   diff_mode:

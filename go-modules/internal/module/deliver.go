@@ -24,6 +24,7 @@ type delivery struct {
 	verify  string
 	records artifact.Records
 	began   time.Time
+	spent   int // pid of a daemon that only goes on seeding this artifact from here
 
 	record   artifact.Record // of what is at the destination
 	warnings []string
@@ -66,6 +67,9 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 	if d.call.Check {
 		return res, nil
 	}
+	if err := d.endSpent(ctx); err != nil {
+		return ansible.Result{}, err
+	}
 	if err := d.inst.Start(ctx, d.cfg, d.cfg.LogFile); err != nil {
 		return ansible.Result{}, err
 	}
@@ -91,7 +95,10 @@ func (d *delivery) underWay(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	if status.Collected || status.Infohash != d.cfg.Infohash && status.State == seeding {
-		if status.Infohash == d.cfg.Infohash || d.call.Check {
+		if status.Infohash == d.cfg.Infohash {
+			d.spent = pid
+		}
+		if d.spent != 0 || d.call.Check {
 			return false, nil
 		}
 		_, err := d.inst.Stop(ctx)
@@ -112,6 +119,17 @@ func (d *delivery) underWay(ctx context.Context) (bool, error) {
 		err = alreadyRunning("A download to "+d.cfg.Place.Dest, pid, diff)
 	}
 	return err == nil, err
+}
+
+// endSpent ends a daemon that seeds what it put here, and that somebody has changed since. Only that one: another call
+// may have started its successor.
+func (d *delivery) endSpent(ctx context.Context) error {
+	pid, running, err := d.inst.Running()
+	if err != nil || !running || pid != d.spent {
+		return err
+	}
+	_, err = d.inst.Stop(ctx)
+	return err
 }
 
 // uncollected tells whether a daemon that has ended left the result of this very delivery.

@@ -25,9 +25,14 @@ type common struct {
 
 func (o *common) declare(s *ansible.Spec, states ...string) {
 	s.Choice(&o.state, "state", states[0], "what shall be", states...)
-	s.Path(&o.stateDir, "state_dir", "", "where daemons keep their state; /var/lib/murder for root, else ~/.local/state/murder")
+	o.declareDir(s)
 	s.Path(&o.logFile, "log_file", "", "where the daemon logs; by default in its state, which goes when it ends")
 	s.String(&o.token, "token", "", "secret of the fleet, which the tracker demands").Secret()
+}
+
+// declareDir is for a module that starts nothing.
+func (o *common) declareDir(s *ansible.Spec) {
+	s.Path(&o.stateDir, "state_dir", "", "where daemons keep their state; /var/lib/murder for root, else ~/.local/state/murder")
 }
 
 // dir is where the daemons of this user keep their state.

@@ -92,7 +92,7 @@ func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	records := artifact.OpenRecords(dir)
 	switch o.state {
 	case "stopped":
-		return stop(ctx, call, inst, map[string]any{"dest": o.place.Dest})
+		return stop(ctx, call, inst, map[string]any{"dest": o.place.Dest, "port": 0})
 	case "absent":
 		return o.forget(ctx, call, inst, records)
 	}
@@ -169,7 +169,7 @@ func (o *peerOptions) config(t *artifact.Torrent) (peerConfig, error) {
 // forget is state: absent. It ends the daemon and removes what is known and half done, and never
 // touches the artifact.
 func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemon.Instance, records artifact.Records) (ansible.Result, error) {
-	res, err := stop(ctx, call, inst, map[string]any{"dest": o.place.Dest})
+	res, err := stop(ctx, call, inst, map[string]any{"dest": o.place.Dest, "port": 0})
 	if err != nil {
 		return res, err
 	}

@@ -25,6 +25,7 @@ const (
 type peerStatus struct {
 	State     string      `json:"state"`
 	Infohash  string      `json:"infohash"`
+	Name      string      `json:"name"`
 	Dest      string      `json:"dest"`
 	Size      int64       `json:"size"`
 	Port      int         `json:"port"`
@@ -99,7 +100,7 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 		return err
 	}
 	d.port = port(ln)
-	d.state.Store(checking)
+	d.state.Store(checking) // first: the status tells it
 	d.process.SetStatus(d.status)
 	d.process.Ready()
 	have, err := d.inventory(ctx, resumed)
@@ -164,7 +165,7 @@ func (d *peer) follow(ctx context.Context, ended chan error) error {
 
 func (d *peer) status() any {
 	s := peerStatus{
-		Infohash: d.cfg.Infohash, Dest: d.plan.Dest, Size: d.torrent.Size, Port: d.port,
+		Infohash: d.cfg.Infohash, Name: d.torrent.Name, Dest: d.plan.Dest, Size: d.torrent.Size, Port: d.port,
 		State: d.state.Load().(string), Checked: d.checked.Load(), Collected: d.process.Collected(),
 	}
 	if s.State != checking {

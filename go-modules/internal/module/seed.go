@@ -77,7 +77,7 @@ func (o *seedOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	inst := daemon.Open(dir, "seed", o.torrent)
 	switch o.state {
 	case "stopped":
-		return stop(ctx, call, inst, map[string]any{"torrent": o.torrent})
+		return stop(ctx, call, inst, map[string]any{"torrent": o.torrent, "port": 0})
 	case "absent":
 		return o.remove(ctx, call, inst)
 	}
@@ -215,7 +215,7 @@ func (o *seedOptions) remove(ctx context.Context, call ansible.Call, inst *daemo
 			return ansible.Result{}, fmt.Errorf("not removed: %w", err)
 		}
 	}
-	res, err := stop(ctx, call, inst, map[string]any{"torrent": o.torrent})
+	res, err := stop(ctx, call, inst, map[string]any{"torrent": o.torrent, "port": 0})
 	if err != nil {
 		return res, err
 	}

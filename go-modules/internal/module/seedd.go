@@ -55,7 +55,7 @@ func runSeed(ctx context.Context, p *daemon.Process) error {
 		return err
 	}
 	p.SetStatus(func() any {
-		return seedStatus{State: "seeding", Infohash: cfg.Infohash, Port: port(ln), Stats: s.Stats()}
+		return seedStatus{State: seeding, Infohash: cfg.Infohash, Name: t.Name, Size: t.Size, Port: port(ln), Stats: s.Stats()}
 	})
 	p.ExpireAfter(time.Duration(cfg.IdleTimeout) * time.Second)
 	return serve(ctx, p, s, client, t, source)
@@ -65,6 +65,8 @@ func runSeed(ctx context.Context, p *daemon.Process) error {
 type seedStatus struct {
 	State    string      `json:"state"`
 	Infohash string      `json:"infohash"`
+	Name     string      `json:"name"`
+	Size     int64       `json:"size"`
 	Port     int         `json:"port"`
 	Stats    swarm.Stats `json:"stats"`
 }
