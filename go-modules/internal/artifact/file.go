@@ -22,23 +22,31 @@ func (t *Torrent) WriteFile(path string) (changed bool, err error) {
 	if err == nil && bytes.Equal(old, t.Raw) {
 		return false, nil
 	}
-	dir := filepath.Dir(path)
-	file, err := os.CreateTemp(dir, ".murder-*.torrent")
+	err = writeWhole(path, t.Raw)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, fault(err, "Directory %s for the torrent does not exist; create it first", show(dir))
+		return false, fault(err, "Directory %s for the torrent does not exist; create it first", show(filepath.Dir(path)))
 	} else if err != nil {
 		return false, because(err, "Torrent %s cannot be written", show(path))
 	}
+	return true, nil
+}
+
+// writeWhole makes a file, mode 0644, or replaces it in one step.
+func writeWhole(path string, data []byte) error {
+	file, err := os.CreateTemp(filepath.Dir(path), ".murder-*.part")
+	if err != nil {
+		return err
+	}
 	defer os.Remove(file.Name())
-	_, err = file.Write(t.Raw)
+	_, err = file.Write(data)
 	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
 	if err == nil {
 		err = os.Rename(file.Name(), path)
 	}
-	if err != nil {
-		return false, because(err, "Torrent %s cannot be written", show(path))
+	if err == nil {
+		err = syncDirectory(filepath.Dir(path))
 	}
-	return true, nil
+	return err
 }
 
 // readAtMost reads a file that is no longer than limit; of a longer one it reads one byte more.
