@@ -88,6 +88,14 @@ func (r *releases) begin(name string) {
 	r.Order = append(without(r.Order, name), name)
 }
 
+// CurrentRelease is the name of the release that the link led to when it was last looked at, "" without one.
+func (p *Plan) CurrentRelease() string {
+	if p.link == nil {
+		return ""
+	}
+	return p.link.release()
+}
+
 // Releases lists the paths of the releases that a rollback can go to and the current one, oldest first. It is empty
 // without keep.
 func (p *Plan) Releases() []string {
