@@ -16,7 +16,8 @@ description:
     place in one step. What was at the destination before stays there, whole, until then, and for good if the download fails.
   - Then it goes on seeding in the background for a while, for the hosts that are not ready yet.
   - If the artifact is in place already, only its owner, group, permissions and other attributes are looked after.
-  - With O(keep) the destination is a symbolic link to one of several releases, and O(state=rolledback) goes back to an earlier one.
+  - With O(keep) the destination is a symbolic link to one of several releases, and O(state=rolledback) goes back to an
+    earlier one.
 extends_documentation_fragment:
   - corvus.murder.murder
   - corvus.murder.murder.reach
@@ -135,8 +136,8 @@ options:
     default: false
   validate:
     description:
-      - Command that must succeed before the artifact is put in place. C(%s) in it becomes the path of the file or directory, which
-        has its owner and permissions by then. If it fails, what was there before stays, and the message has its return code
+      - Command that must succeed before the artifact is put in place. C(%s) in it becomes the path of the file or directory,
+        which has its owner and permissions by then. If it fails, what was there before stays, and the message has its return code
         and what it wrote.
       - It is run without a shell, by the user that runs the module. What is left of O(timeout) bounds it, or 30 seconds.
     type: str
@@ -169,8 +170,8 @@ options:
     default: 0
   delete:
     description:
-      - Remove from a directory at the destination what the artifact does not have, as M(ansible.posix.synchronize) does; also what
-        the seeder has left out by its O(corvus.murder.murder_seed#module:exclude).
+      - Remove from a directory at the destination what the artifact does not have, as M(ansible.posix.synchronize) does;
+        also what the seeder has left out by its O(corvus.murder.murder_seed#module:exclude).
       - With V(false) what others have put there stays. For a single file it means nothing.
     type: bool
     default: false
