@@ -23,7 +23,8 @@ extends_documentation_fragment:
 attributes:
   diff_mode:
     description: Will return details on what has changed, when in diff mode.
-    support: none
+    support: full
+    details: The difference names the state and the infohash.
 options:
   state:
     description:

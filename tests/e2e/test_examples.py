@@ -16,7 +16,8 @@ from lab import CHECKOUT
 from traces import Trace, assert_nothing_left
 
 FILE, TREE, RELEASE = "/srv/releases/app-2.4.tar", "/srv/www", "/srv/releases/app-2.4"
-SEEDED = {"seed": FILE, "tree": TREE, "release": RELEASE}  # by the names that their results have
+SUDOERS, CURRENT = "/srv/releases/sudoers", "/srv/app/current"
+SEEDED = {"seed": FILE, "tree": TREE, "release": RELEASE, "sudoers": SUDOERS}  # by the names that their results have
 DEPLOYED, PLACED, OLD = "/opt/app-2.4.tar", "/opt/app-2.4", "/opt/app-2.3"
 REPLACED = {"192.0.2.0/24": "10.77.0.0/16", "build1.example.com": "localhost"}
 FIRST, SECOND = ["murder_tracker", "murder_seed"], ["murder_peer", "murder_info"]
@@ -45,7 +46,8 @@ def stage(lab, fleet):
         make_file(host.path(FILE), MB)
         make_tree(host.path(TREE))
         make_tree(host.path(RELEASE))
-    second.run("mkdir", "/srv/releases")
+        host.path(SUDOERS).write_text("root ALL=(ALL:ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n")
+    second.run("mkdir", "/srv/releases", "/srv/app")
     make_tree(second.path(OLD))
     second.run("useradd", "--no-create-home", "app")
     hosts = [fleet.controller, first, second]
@@ -62,36 +64,40 @@ def stage(lab, fleet):
 
     yield first, second, run
     stop = [task("murder_seed", src=path, state="absent") for path in SEEDED.values()]
-    stop += [task("murder_peer", dest=path, state="absent") for path in (DEPLOYED, PLACED, TREE)]
+    stop += [task("murder_peer", dest=path, state="absent") for path in (DEPLOYED, PLACED, TREE, CURRENT, "/etc/sudoers")]
     assert run({"hosts": "all:localhost", "tasks": [*stop, task("murder_tracker", state="stopped")]}).code == 0
     for host in hosts:
         host.run("iptables", "-D", "INPUT", "-s", "10.77.0.0/16", "-j", "ACCEPT")
     for host in (first, second):
         host.run("rm", "-rf", DEPLOYED)
-    second.run("rm", "-rf", TREE, PLACED, f"{FILE}.torrent", f"{RELEASE}.torrent")
+    second.run("sh", "-c", "rm -rf /etc/sudoers.*~ /srv/app", "sh")
+    second.run("rm", "-rf", TREE, PLACED, *(f"{path}.torrent" for path in (FILE, RELEASE, SUDOERS)))
     assert_nothing_left(traces)
 
 
 def test_examples(fleet, stage):
     first, second, run = stage
     seeds = [task("murder_seed", src=path, register=name, **TRACKER) for name, path in SEEDED.items()]
-    torrents = [f"{path}.torrent" for path in (FILE, RELEASE)]
+    torrents = [f"{path}.torrent" for path in (FILE, RELEASE, SUDOERS)]
     copies = [{"ansible.builtin.copy": {"src": path, "dest": path, "mode": "0644"}} for path in torrents]
     prepared = {"hosts": "localhost", "tasks": [task("murder_tracker", address=TRACKER["ip"]), *seeds]}
     shown = {name: [one for module in modules for one in examples(module)] for name, modules in (("1", FIRST), ("2", SECOND))}
     on_first = {"hosts": first.name, "vars": {"vault_murder_token": "open sesame"}, "tasks": shown["1"]}
-    on_second = {"hosts": second.name, "vars": {"seed": "{{ hostvars.localhost.tree }}"}, "tasks": [*copies, *shown["2"]]}
+    before = [*copies, task("murder_peer", torrent=f"{RELEASE}.torrent", dest=CURRENT, keep=3, seed_time=0)]
+    on_second = {"hosts": second.name, "vars": {"seed": "{{ hostvars.localhost.tree }}"}, "tasks": [*before, *shown["2"]]}
 
     done = run(prepared, on_first, on_second)
 
     assert done.code == 0
-    for host, count in ((first, len(shown["1"])), (second, len(copies) + len(shown["2"]))):
+    for host, count in ((first, len(shown["1"])), (second, len(before) + len(shown["2"]))):
         assert (done.recap[host.name]["ok"], done.recap[host.name]["skipped"]) == (count, 0)
     assert manifest(DEPLOYED, first) == manifest(FILE, fleet.controller)
     assert manifest(DEPLOYED, second)["."][2] == manifest(FILE, fleet.controller)["."][2]
     assert second.run("stat", "--format=%U %a", DEPLOYED).stdout.strip() == "app 644"
     assert manifest(TREE, second) == manifest(TREE, fleet.controller)
     assert manifest(PLACED, second) == manifest(RELEASE, fleet.controller)
+    assert manifest(f"{CURRENT}/", second) == manifest(f"{RELEASE}/", fleet.controller)
+    assert manifest("/etc/sudoers", second)["."][2] == manifest(SUDOERS, fleet.controller)["."][2]
     assert first.path(f"{TREE}.torrent").exists()
 
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,7 @@ type Attributes struct {
 	Mode         string // four octal digits
 	UID, GID     int
 	Size         int64
+	Context      []string // SELinux: user, role, type, level; nil without
 }
 
 // Describe reads the attributes of what is at path.
@@ -26,10 +28,16 @@ func Describe(path string) (Attributes, error) {
 		return Attributes{}, because(err, "Destination %s cannot be read", show(path))
 	}
 	sys := stat.Sys().(*syscall.Stat_t)
-	return Attributes{
+	a := Attributes{
 		Owner: userName(int(sys.Uid)), Group: groupName(int(sys.Gid)), Mode: octal(sys.Mode & 0o7777),
 		UID: int(sys.Uid), GID: int(sys.Gid), Size: stat.Size(),
-	}, nil
+	}
+	if c, err := newContext(PlaceOptions{}); err == nil && c != nil {
+		if context, err := readContext(unix.AT_FDCWD, path); err == nil && context != "" {
+			a.Context = strings.SplitN(context, ":", 4)
+		}
+	}
+	return a, nil
 }
 
 func octal(mode uint32) string { return fmt.Sprintf("%04o", mode) }
@@ -47,6 +55,7 @@ const mostInDiff = 100
 // differences collects a Diff.
 type differences struct {
 	count         int
+	lenient       bool           // what is not there yet is no error
 	before, after map[string]any // by path
 }
 
@@ -76,6 +85,11 @@ func (d *differences) diff(p *Plan) Diff {
 // Attributes compares mode, owner and group of what is at Dest with the options and, in a tree, the modes that the torrent
 // carries, and changes them when apply says so. It is for an artifact that is Complete.
 func (p *Plan) Attributes(apply bool) (changed bool, diff Diff, err error) {
+	return p.compareAttributes(apply, false)
+}
+
+// compareAttributes is Attributes; lenient, it passes over what is not there.
+func (p *Plan) compareAttributes(apply, lenient bool) (changed bool, diff Diff, err error) {
 	top := p.Dest
 	if p.torrent.Single {
 		top = p.dir
@@ -87,7 +101,7 @@ func (p *Plan) Attributes(apply bool) (changed bool, diff Diff, err error) {
 	defer dest.Close()
 	c := &cursor{root: dest}
 	defer c.close()
-	d := &differences{before: map[string]any{}, after: map[string]any{}}
+	d := &differences{before: map[string]any{}, after: map[string]any{}, lenient: lenient}
 	if p.torrent.Single {
 		meta := p.torrent.Files[0].Meta
 		meta.HasMode = meta.HasMode && p.preserve
@@ -123,6 +137,9 @@ func (p *Plan) adjustTree(c *cursor, apply bool, d *differences) error {
 // adjust compares one file or directory, called label in the diff, with what is asked for.
 func (p *Plan) adjust(c *cursor, path, label string, meta Meta, apply bool, d *differences) error {
 	stat, err := c.stat(path)
+	if d.lenient && ignoreMissing(err) == nil && err != nil {
+		return nil
+	}
 	if err != nil {
 		return because(err, "Destination %s cannot be read", show(c.root.join(path)))
 	}
@@ -147,6 +164,14 @@ func (p *Plan) adjust(c *cursor, path, label string, meta Meta, apply bool, d *d
 	if p.gid != keep && p.gid != int(stat.Gid) {
 		before["group"], after["group"] = groupName(int(stat.Gid)), groupName(p.gid)
 	}
+	at, name, err := c.at(path)
+	if err != nil {
+		return because(err, "Destination %s cannot be read", show(c.root.join(path)))
+	}
+	trim, err := p.trim(spot{at, name}, &stat, c.root.join(path), before, after)
+	if err != nil {
+		return because(err, "Attributes of %s cannot be read", show(c.root.join(path)))
+	}
 	if len(after) == 0 {
 		return nil
 	}
@@ -154,9 +179,11 @@ func (p *Plan) adjust(c *cursor, path, label string, meta Meta, apply bool, d *d
 	if !apply {
 		return nil
 	}
-	at, name, err := c.at(path)
-	if err == nil {
+	if err = trim.open(); err == nil {
 		err = dress(at, name, &stat, look{mode: mode, asked: owner{p.uid, p.gid}, kept: nobody})
+	}
+	if err == nil {
+		err = trim.apply()
 	}
 	if err != nil {
 		return because(err, "Attributes of %s cannot be changed", show(c.root.join(path)))

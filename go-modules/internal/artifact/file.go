@@ -31,6 +31,24 @@ func (t *Torrent) WriteFile(path string) (changed bool, err error) {
 	return true, nil
 }
 
+// replace writes a file in one step: a temporary file beside it takes its name when it is on disk.
+func replace(path string, data []byte, mode fs.FileMode) error {
+	file, err := os.CreateTemp(filepath.Dir(path), ".murder-*.part")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	_, err = file.Write(data)
+	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err == nil {
+		err = syncDirectory(filepath.Dir(path))
+	}
+	return err
+}
+
 // readAtMost reads a file that is no longer than limit; of a longer one it reads one byte more.
 func readAtMost(path string, limit int64) ([]byte, error) {
 	file, err := os.Open(path)

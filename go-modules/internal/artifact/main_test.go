@@ -21,6 +21,10 @@ import (
 
 func TestMain(m *testing.M) {
 	unix.Umask(0o022)
+	if os.Getenv(placerVariable) != "" {
+		fmt.Fprintln(os.Stderr, deployForEver())
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,7 +24,7 @@ func (p *Plan) Place(ctx context.Context) error {
 	p.store.seal()
 	var err error
 	if p.torrent.Single {
-		err = p.placeFile()
+		err = p.placeFile(ctx)
 	} else {
 		err = p.placeTree(ctx)
 	}
@@ -33,6 +34,9 @@ func (p *Plan) Place(ctx context.Context) error {
 	if err := p.staging.parent.sync(); err != nil {
 		return p.writeError(err)
 	}
+	if _, err := p.Activate(true); err != nil {
+		return err
+	}
 	if err := p.staging.remove(); err != nil {
 		err = because(err, "%s is in place, but its staging %s cannot be removed", show(p.Dest), show(p.Staging))
 		return errors.Join(err, p.Release())
@@ -40,9 +44,9 @@ func (p *Plan) Place(ctx context.Context) error {
 	return p.Release()
 }
 
-func (p *Plan) placeFile() error {
+func (p *Plan) placeFile(ctx context.Context) error {
 	s := p.staging
-	file, stat, err := s.dir.file(contentName, unix.O_RDWR|unix.O_CREAT)
+	file, stat, err := s.dir.file(contentName, unix.O_RDONLY|unix.O_CREAT)
 	if err != nil {
 		return p.writeError(err)
 	}
@@ -64,16 +68,48 @@ func (p *Plan) placeFile() error {
 	}
 	entry := &p.torrent.Files[0]
 	want := p.look(entry.Meta, entry.Exec, false, old, !p.preserve)
-	if err := dress(s.dir.fd(), contentName, now, want); err != nil {
+	var replaced *spot
+	if old != nil {
+		replaced = &spot{s.parent.fd(), p.base}
+	}
+	if err := p.adorn(spot{s.dir.fd(), contentName}, replaced, now, want, p.Dest); err != nil {
 		return because(err, "Attributes of %s cannot be set", show(p.Dest))
+	}
+	if err := p.approve(ctx); err != nil {
+		return err
 	}
 	if err := file.Sync(); err != nil {
 		return p.writeError(err)
 	}
-	if err := unix.Renameat(s.dir.fd(), contentName, s.parent.fd(), p.base); err != nil {
-		return because(err, "Destination %s cannot be replaced", show(p.Dest))
+	return p.replaceFile(file, old, want)
+}
+
+// approve asks the checksum and the command that the user has given whether what is staged is right.
+func (p *Plan) approve(ctx context.Context) error {
+	path := p.staging.dir.join(contentName)
+	if err := p.check(ctx, path); err != nil {
+		return err
 	}
-	return nil
+	return p.validate(ctx, path)
+}
+
+// replaceFile renames the staged file to its place.
+func (p *Plan) replaceFile(staged *os.File, old *unix.Stat_t, want look) error {
+	s := p.staging
+	if err := p.backUpFile(old, false); err != nil {
+		return err
+	}
+	err := s.rename(contentName, p.base)
+	if err != nil {
+		err = errors.Join(because(err, "Destination %s cannot be replaced", show(p.Dest)), p.dropBackup())
+	}
+	if p.overwritable(err) {
+		err = p.overwrite(staged, old, want)
+	}
+	if err != nil {
+		return err
+	}
+	return p.closeFlags(s.parent)
 }
 
 func (p *Plan) incomplete(name string) error {
@@ -182,7 +218,7 @@ func (t *placer) complete() error {
 			return err
 		}
 	}
-	if t.old != nil {
+	if t.old != nil && !t.asked.Delete {
 		if err := t.merge(t.old, t.staging.content); err != nil {
 			return err
 		}
@@ -195,6 +231,9 @@ func (t *placer) complete() error {
 		}
 	}
 	if err := t.dress("", t.torrent.Root.Meta, false, true, true); err != nil {
+		return err
+	}
+	if err := t.approve(t.ctx); err != nil {
 		return err
 	}
 	return unix.Syncfs(t.staging.content.fd())
@@ -233,9 +272,13 @@ func (t *placer) dress(path string, meta Meta, exec, dir, keepMode bool) error {
 		return t.incomplete(path)
 	}
 	var old *unix.Stat_t
+	var replaced *spot
 	if t.old != nil {
 		if stat, err := t.oldAt.stat(path); err == nil {
 			old = &stat
+			if at, name, err := t.oldAt.at(path); err == nil {
+				replaced = &spot{at, name}
+			}
 		}
 	}
 	at, name, err := t.staged.at(path)
@@ -244,7 +287,7 @@ func (t *placer) dress(path string, meta Meta, exec, dir, keepMode bool) error {
 		if mode := want.mode; path == "" && mode&0o300 != 0o300 {
 			t.rootMode, want.mode = &mode, mode|0o300 // see switchOver
 		}
-		err = dress(at, name, &now, want)
+		err = t.adorn(spot{at, name}, replaced, &now, want, filepath.Join(t.Dest, path))
 	}
 	if err != nil {
 		return because(err, "Attributes of %s cannot be set", show(join(t.Dest, path)))

@@ -1,7 +1,6 @@
 package artifact
 
 import (
-	"bytes"
 	"crypto/sha1"
 	"encoding/hex"
 	"encoding/json"
@@ -54,7 +53,8 @@ func (r Records) All() (all []Record, err error) {
 		return nil, because(err, "Records in %s cannot be read", show(r.dir))
 	}
 	for _, entry := range entries {
-		if rec, err := readRecord(filepath.Join(r.dir, entry.Name())); err == nil {
+		path := filepath.Join(r.dir, entry.Name())
+		if rec, err := readRecord(path); err == nil && path == r.path(rec.Dest) {
 			all = append(all, rec)
 		}
 	}
@@ -80,7 +80,7 @@ func readRecord(path string) (rec Record, err error) {
 	return rec, err
 }
 
-// Save keeps a record, in place of an older one of the same destination.
+// Save keeps a record, in place of an older one of the same destination, and drops those of what has gone from there since.
 func (r Records) Save(rec Record) error {
 	text, err := json.MarshalIndent(rec, "", " ")
 	if err == nil {
@@ -91,6 +91,34 @@ func (r Records) Save(rec Record) error {
 	}
 	if err != nil {
 		return because(err, "%s is not remembered in %s, so the next run will hash it", show(rec.Dest), show(r.dir))
+	}
+	return r.dropGone(rec)
+}
+
+// dropGone removes the records, beside saved, that the same option dest has led to and whose artifacts are gone, such as
+// releases that are no longer kept.
+func (r Records) dropGone(saved Record) error {
+	all, err := r.All()
+	if err != nil {
+		return err
+	}
+	for _, rec := range all {
+		if rec.Asked != saved.Asked || rec.Dest == saved.Dest {
+			continue
+		}
+		if _, err := os.Lstat(rec.Dest); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := r.remove(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r Records) remove(rec Record) error {
+	if err := os.Remove(r.path(rec.Dest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return because(err, "The record of %s cannot be removed from %s", show(rec.Dest), show(r.dir))
 	}
 	return nil
 }
@@ -114,8 +142,8 @@ func (r Records) Forget(dest string, dryRun bool) (found int, err error) {
 		if dryRun {
 			continue
 		}
-		if err := os.Remove(r.path(rec.Dest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return found, because(err, "The record of %s cannot be removed from %s", show(rec.Dest), show(r.dir))
+		if err := r.remove(rec); err != nil {
+			return found, err
 		}
 	}
 	if found == len(all) && !dryRun {
@@ -137,19 +165,4 @@ func asked(dest string) (option, place string, err error) {
 	}
 	place, err = follow(abs)
 	return option, place, err
-}
-
-// replace writes a file in one step: a temporary file beside it takes its name when it is on disk.
-func replace(path string, data []byte, mode fs.FileMode) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".murder-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	_, err = bytes.NewReader(data).WriteTo(file)
-	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	return err
 }

@@ -136,6 +136,12 @@ func TestRecords(t *testing.T) {
 	if all, err := records.All(); err != nil || len(all) != 2 || records.Load(one.Dest) != one {
 		t.Errorf("records are %v, %v", all, err)
 	}
+	must(t, os.WriteFile(two.Dest, nil, 0o600))
+	three := Record{Infohash: "cc", Name: "www", Dest: top + "/releases/www", Asked: two.Asked}
+	must(t, records.Save(three)) // there is nothing at its place, so it goes with the next one
+	if must(t, records.Save(two)); records.Load(three.Dest) != (Record{}) || records.Load(one.Dest) != one {
+		t.Error("not the record of what is gone was dropped")
+	}
 	for _, c := range []struct {
 		dest string
 		dry  bool

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -78,13 +79,20 @@ func (s *staging) recover(base string) error {
 		if err := unix.Fstatat(s.dir.fd(), name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return err
 		}
+		number, suffix, final := parseFinal(name)
+		rest, old := strings.CutPrefix(name, oldName)
+		if old {
+			suffix = rest
+		}
 		switch {
 		case name == lockName || name == contentName:
 			continue
-		case name == oldName && !s.parent.has(base):
+		case old && !s.parent.has(base):
 			err = unix.Renameat(s.dir.fd(), name, s.parent.fd(), base)
-		case name == finalName(stat.Ino):
+		case final && number == stat.Ino:
 			err = unix.Renameat(s.dir.fd(), name, s.dir.fd(), contentName)
+		case (old || final) && suffix != "":
+			err = unix.Renameat(s.dir.fd(), name, s.parent.fd(), base+suffix)
 		default:
 			err = s.dir.remove(name)
 		}
@@ -102,6 +110,16 @@ func (r *root) has(name string) bool {
 }
 
 func finalName(inode uint64) string { return finalPrefix + strconv.FormatUint(inode, 10) }
+
+// parseFinal takes the name apart that switchTree has made: the inode, and what a backup is to have behind its name.
+func parseFinal(name string) (inode uint64, suffix string, ok bool) {
+	rest, ok := strings.CutPrefix(name, finalPrefix)
+	if at := strings.IndexByte(rest, '.'); at >= 0 {
+		rest, suffix = rest[:at], rest[at:]
+	}
+	inode, err := strconv.ParseUint(rest, 10, 64)
+	return inode, suffix, ok && err == nil
+}
 
 // index finds an entry of the tree by its path: file i is i, directory i is -1-i.
 func (p *Plan) index() map[string]int32 {

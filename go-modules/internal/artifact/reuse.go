@@ -13,9 +13,8 @@ import (
 
 // reusing is what a Plan knows of content that this host has already.
 type reusing struct {
-	paths  []string // beside Dest
-	cloned bool     // clone has run: what it brought is in the staging
-	have   []bool   // what Reuse has found, while the space for the rest is being counted
+	cloned bool   // clone has run: what it brought is in the staging
+	have   []bool // what Reuse has found, while the space for the rest is being counted
 }
 
 // reuse is one run of Plan.Reuse.
@@ -92,11 +91,29 @@ func (r *reuse) take(ctx context.Context, progress *atomic.Int64) error {
 
 // open opens every local file and directory that can be read.
 func (r *reuse) open() {
-	for _, path := range append([]string{r.Dest}, r.reuse.paths...) {
+	for _, path := range r.sources() {
 		if l, err := openLocal(path); err == nil {
 			r.locals = append(r.locals, l)
 		}
 	}
+}
+
+// sources are where content may be found: what the artifact replaces, what is at its place in spite of that, and what the user
+// has named.
+func (p *Plan) sources() []string {
+	old := p.replaced()
+	if old == p.Dest {
+		return append([]string{old}, p.asked.Reuse...)
+	}
+	return append([]string{old, p.Dest}, p.asked.Reuse...)
+}
+
+// replaced is the path of what the artifact replaces: what is at Dest, or with keep the current release.
+func (p *Plan) replaced() string {
+	if name := p.CurrentRelease(); name != "" {
+		return p.link.path(name)
+	}
+	return p.Dest
 }
 
 func (r *reuse) close() {

@@ -286,3 +286,27 @@ func TestReusePaths(t *testing.T) {
 		wantError(t, faults[0], "closed cannot be read, so nothing of it is reused: permission denied")
 	})
 }
+
+// TestReuseOfTheReleaseBefore: with keep, a new release takes what it has in common with the current one.
+func TestReuseOfTheReleaseBefore(t *testing.T) {
+	top := t.TempDir()
+	o := PlaceOptions{Dest: top + "/current", Keep: 1}
+	same := random(1, 300<<10)
+	for version, fetched := range []bool{true, false} {
+		torrent, source := build(t, tree{"same": same, "version": string(rune('1' + version))}.write(t, t.TempDir()+"/app"))
+		p := plan(t, torrent, o)
+		store, _, err := p.OpenStaging()
+		must(t, err)
+		have := make([]bool, torrent.NumPieces())
+		must(t, p.Reuse(t.Context(), have, nil))
+		if slices.Contains(have, true) == fetched {
+			t.Errorf("version %d: reused %v", version, have)
+		}
+		must(t, errors.Join(store.Close(), p.Release()))
+		transfer(t, torrent, source, p)
+		must(t, p.Place(t.Context()))
+	}
+	if names := releasesIn(t, top); len(names) != 2 || read(t, top+"/current/same") != same || read(t, top+"/current/version") != "2" {
+		t.Errorf("there are %v", names)
+	}
+}

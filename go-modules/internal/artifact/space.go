@@ -17,22 +17,50 @@ func (p *Plan) Space() error {
 		return p.readOnly
 	}
 	var fs unix.Statfs_t
-	if err := unix.Statfs(p.dir, &fs); err != nil {
-		return because(err, "The free space of %s cannot be read", show(p.dir))
+	home := existing(p.home)
+	if err := unix.Statfs(home, &fs); err != nil {
+		return because(err, "The free space of %s cannot be read", show(home))
 	}
 	needed, files := p.needed(fs.Bsize)
 	if !p.reuse.cloned {
 		needed -= p.shareable(&fs)
 	}
-	if free := available(&fs); needed > free {
-		return fault(ErrNoSpace, "Not enough space on %s for %s: %s needed, %s free",
-			show(mountPoint(p.dir)), show(p.Dest), size(needed), size(free))
+	if err := p.fits(home, &fs, needed); err != nil {
+		return err
 	}
 	if fs.Files > 0 && files > fs.Ffree { // filesystems without a table of inodes report none
 		return fault(ErrNoSpace, "Not enough inodes on %s for %s: %d needed, %d free",
-			show(mountPoint(p.dir)), show(p.Dest), files, fs.Ffree)
+			show(mountPoint(home)), show(p.Dest), files, fs.Ffree)
+	}
+	if p.unsafe() {
+		return p.spaceInPlace()
 	}
 	return nil
+}
+
+// fits compares with what is free on the filesystem of a directory.
+func (p *Plan) fits(dir string, fs *unix.Statfs_t, needed int64) error {
+	if free := available(fs); needed > free {
+		return fault(ErrNoSpace, "Not enough space on %s for %s: %s needed, %s free",
+			show(mountPoint(dir)), show(p.Dest), size(needed), size(free))
+	}
+	return nil
+}
+
+// spaceInPlace looks at the filesystem of the destination when the artifact may be copied there from another one.
+func (p *Plan) spaceInPlace() error {
+	if p.sameFilesystem() {
+		return nil
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(p.dir, &fs); err != nil {
+		return because(err, "The free space of %s cannot be read", show(p.dir))
+	}
+	needed := p.torrent.Size
+	if old, err := os.Lstat(p.Dest); err == nil && !p.asked.Backup {
+		needed -= old.Size() // which is written over
+	}
+	return p.fits(p.dir, &fs, needed)
 }
 
 func available(fs *unix.Statfs_t) int64 { return int64(fs.Bavail) * fs.Bsize }
@@ -69,6 +97,13 @@ func (p *Plan) needed(block int64) (bytes int64, files uint64) {
 		}
 		bytes += max(0, p.inBlocks(file.Length, block)-allocated)
 	}
+	for i := range p.torrent.Dirs {
+		if c == nil {
+			files++
+		} else if _, err := c.stat(join(contentName, p.torrent.Dirs[i].Path)); err != nil {
+			files++
+		}
+	}
 	return bytes, files
 }
 
@@ -93,7 +128,7 @@ func (t *Torrent) lacking(file *File, have []bool) (bytes int64) {
 	return bytes
 }
 
-// shareable is at most what the staging can share with the files at Dest, on filesystems whose files may share blocks. Whether
+// shareable is at most what the staging can share with what it replaces, on filesystems whose files may share blocks. Whether
 // it does is seen when it is done, and then Space counts again.
 func (p *Plan) shareable(fs *unix.Statfs_t) (bytes int64) {
 	switch fs.Type {
@@ -101,7 +136,7 @@ func (p *Plan) shareable(fs *unix.Statfs_t) (bytes int64) {
 	default:
 		return 0
 	}
-	old, err := openLocal(p.Dest)
+	old, err := openLocal(p.replaced())
 	if err != nil {
 		return 0
 	}
@@ -127,10 +162,10 @@ func (p *Plan) writeError(err error) error {
 		if full := p.Space(); errors.Is(full, ErrNoSpace) {
 			return full
 		}
-		return fault(ErrNoSpace, "Not enough space on %s for %s: the disk became full while writing", show(mountPoint(p.dir)), show(p.Dest))
+		return fault(ErrNoSpace, "Not enough space on %s for %s: the disk became full while writing", show(mountPoint(existing(p.home))), show(p.Dest))
 	case errors.Is(err, unix.EDQUOT):
 		return fault(ErrNoSpace, "Not enough space on %s for %s: the disk quota of user %s is used up",
-			show(mountPoint(p.dir)), show(p.Dest), userName(os.Geteuid()))
+			show(mountPoint(existing(p.home))), show(p.Dest), userName(os.Geteuid()))
 	}
 	return because(err, "Destination %s cannot be written", show(p.Dest))
 }

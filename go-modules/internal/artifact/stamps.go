@@ -143,7 +143,7 @@ func (p *Plan) Renew(rec Record) Record {
 func (p *Plan) record() Record {
 	now := time.Now().UTC().Truncate(time.Second)
 	return Record{
-		Infohash: p.infohash(), Name: p.torrent.Name, Dest: p.Dest, Asked: p.asked, Size: p.torrent.Size, When: now, Verified: now,
+		Infohash: p.infohash(), Name: p.torrent.Name, Dest: p.Dest, Asked: p.wanted, Size: p.torrent.Size, When: now, Verified: now,
 	}
 }
 

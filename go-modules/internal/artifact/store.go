@@ -282,15 +282,13 @@ func (s *Store) openFile(open *openFile) (*os.File, error) {
 	return file, nil
 }
 
-// seal ends writing. The file of a single-file store stays open, for its name is about to change.
+// seal ends writing: files are opened anew, for reading only.
 func (s *Store) seal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.write = false
 	for _, open := range s.files {
-		if s.single == "" {
-			s.drop(open)
-		}
+		s.drop(open)
 	}
 }
 

@@ -21,6 +21,7 @@ type delivery struct {
 	cfg     peerConfig
 	inst    *daemon.Instance
 	wait    bool // for the artifact to be in place
+	force   bool // also when there is something at the destination
 	verify  string
 	records artifact.Records
 	began   time.Time
@@ -37,12 +38,18 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 	if err != nil {
 		return ansible.Result{}, err
 	}
+	if going && d.call.Check { // it is somebody else's to collect
+		return ansible.Result{Changed: d.wait, Values: d.values(d.cfg.Place.Dest)}, nil
+	}
 	if going {
 		return d.collect(ctx, true)
 	}
 	plan, err := artifact.NewPlan(d.torrent, d.cfg.Place)
 	if err != nil {
 		return ansible.Result{}, err
+	}
+	if plan.Exists() && !d.force {
+		return d.leave(plan)
 	}
 	complete, err := d.inPlace(ctx, plan)
 	if err != nil {
@@ -57,11 +64,10 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 	for _, err := range artifact.ReusePaths(d.cfg.Place.Reuse) {
 		d.warnings = append(d.warnings, err.Error())
 	}
-	res := ansible.Result{Changed: true, Values: d.values(plan.Dest), Warnings: d.warnings}
+	res := ansible.Result{Changed: true, Values: d.values(plan.Target()), Warnings: d.warnings}
 	if d.call.Diff {
-		res.Diff = artifact.Diff{
-			Before: map[string]any{"path": plan.Dest, "infohash": "another content or nothing"},
-			After:  map[string]any{"path": plan.Dest, "infohash": d.cfg.Infohash},
+		if res.Diff, err = plan.Preview(ctx); err != nil {
+			return ansible.Result{}, err
 		}
 	}
 	if d.call.Check {
@@ -148,24 +154,6 @@ func (d *delivery) uncollected(ctx context.Context) (bool, error) {
 	return false, d.inst.Remove()
 }
 
-// keep is the outcome when the artifact is in place already: only its attributes may change.
-func (d *delivery) keep(ctx context.Context, plan *artifact.Plan) (ansible.Result, error) {
-	changed, diff, err := plan.Attributes(!d.call.Check)
-	res := ansible.Result{Changed: changed, Values: d.values(plan.Dest)}
-	if err != nil {
-		return res, err
-	}
-	if d.call.Diff && changed {
-		res.Diff = diff
-	}
-	if changed {
-		d.remember(plan.Renew(d.record))
-	}
-	res.Warnings = d.warnings
-	res.Values["bytes_reused"] = d.torrent.Size
-	return res, d.describe(ctx, res.Values, plan.Dest)
-}
-
 // collect waits for the daemon's result, or with state started only tells that it is under way.
 func (d *delivery) collect(ctx context.Context, joined bool) (ansible.Result, error) {
 	values := d.values(d.cfg.Place.Dest)
@@ -201,7 +189,7 @@ func (d *delivery) collect(ctx context.Context, joined bool) (ansible.Result, er
 	}
 	r.fill(values)
 	values["pid"] = pid
-	return res, d.describe(ctx, values, r.Dest)
+	return res, d.describe(ctx, values, r.Place)
 }
 
 // values are the return values that are there whatever happens.
@@ -239,13 +227,7 @@ func (d *delivery) describe(ctx context.Context, values map[string]any, dest str
 	if err := d.addChecksum(ctx, values, dest); err != nil {
 		return err
 	}
-	a, err := artifact.Describe(dest)
-	if err != nil {
-		return err
-	}
-	values["owner"], values["group"], values["mode"] = a.Owner, a.Group, a.Mode
-	values["uid"], values["gid"] = a.UID, a.GID
-	return nil
+	return describe(values, dest)
 }
 
 // round makes seconds with two decimals.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"corvus.murder/internal/ansible"
+	"corvus.murder/internal/artifact"
 	"corvus.murder/internal/daemon"
 )
 
@@ -51,6 +52,13 @@ func (o *common) dir() (string, error) {
 		return "", fmt.Errorf("no state_dir is given and the user has no home directory (%w); set state_dir", err)
 	}
 	return filepath.Join(home, ".local", "state", "murder"), nil
+}
+
+// show adds what a change is to the result, under --diff.
+func show(call ansible.Call, res *ansible.Result, before, after map[string]any) {
+	if call.Diff && res.Changed {
+		res.Diff = artifact.Diff{Before: before, After: after}
+	}
 }
 
 // differences names the options in which two configurations of a daemon differ, with both values.

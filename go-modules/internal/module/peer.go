@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -30,6 +31,8 @@ type peerOptions struct {
 	uploadLimit    int64
 	tracker        string
 	verify         string
+	force          bool
+	release        string
 }
 
 // peerConfig is what the downloading daemon is started with.
@@ -53,7 +56,7 @@ type peerConfig struct {
 func peerModule() ansible.Module {
 	var o peerOptions
 	s := ansible.NewSpec("murder_peer", "download a torrent's artifact, put it in place, and seed it to the other peers")
-	o.common.declare(s, "present", "started", "stopped", "absent")
+	o.common.declare(s, "present", "started", "stopped", "absent", "rolledback")
 	s.Path(&o.torrent, "torrent", "", "path of the .torrent on this host")
 	s.String(&o.torrentContent, "torrent_content", "", "the .torrent itself in base64")
 	s.Path(&o.place.Dest, "dest", "", "where the artifact shall be").Required()
@@ -63,10 +66,7 @@ func peerModule() ansible.Module {
 	s.Int(&o.stallTimeout, "stall_timeout", 120, "seconds without new data after which the download fails").Range(1, 1<<31)
 	s.Size(&o.downloadLimit, "download_limit", 0, "bytes a second; 0 means no limit")
 	s.Size(&o.uploadLimit, "upload_limit", 0, "bytes a second; 0 means no limit")
-	s.String(&o.place.Owner, "owner", "", "user that shall own the artifact")
-	s.String(&o.place.Group, "group", "", "group that shall own the artifact")
-	s.Mode(&o.place.Mode, "mode", "permissions of files; by default those of the source")
-	s.Mode(&o.place.DirectoryMode, "directory_mode", "permissions of directories; by default those of the source")
+	o.declarePlace(s)
 	s.String(&o.tracker, "tracker", "", "tracker to use instead of the torrent's own")
 	s.Choice(&o.verify, "verify", quick, "how to find out whether the artifact is in place already", quick, full)
 	s.Paths(&o.place.Reuse, "reuse", "files and directories of this host that may hold parts of the artifact")
@@ -78,7 +78,7 @@ func peerModule() ansible.Module {
 }
 
 func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Result, error) {
-	if err := o.reach.check(); err != nil {
+	if err := errors.Join(o.reach.check(), o.checkPlace()); err != nil {
 		return ansible.Result{}, err
 	}
 	dir, err := o.dir()
@@ -95,6 +95,8 @@ func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 		return stop(ctx, call, inst, map[string]any{"dest": o.place.Dest, "port": 0})
 	case "absent":
 		return o.forget(ctx, call, inst, records)
+	case "rolledback":
+		return o.rollBack(ctx, call, inst)
 	}
 	t, err := o.load()
 	if err != nil {
@@ -104,7 +106,9 @@ func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	if err != nil {
 		return ansible.Result{}, err
 	}
-	d := &delivery{call: call, torrent: t, cfg: cfg, inst: inst, wait: o.state == "present", verify: o.verify, records: records}
+	d := &delivery{
+		call: call, torrent: t, cfg: cfg, inst: inst, wait: o.state == "present", force: o.force, verify: o.verify, records: records,
+	}
 	return d.run(ctx)
 }
 
@@ -174,7 +178,7 @@ func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemo
 		return res, err
 	}
 	res.Values["state"] = "absent"
-	unfinished, err := artifact.Forget(o.place.Dest, call.Check)
+	unfinished, err := artifact.Forget(o.place.Dest, o.place.PartialDir, call.Check)
 	if err != nil {
 		return res, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,8 @@ const (
 	placing     = "placing"
 	seeding     = "seeding"
 )
+
+const leastForValidation = 30 * time.Second
 
 // peerStatus is what the daemon tells on its status socket.
 type peerStatus struct {
@@ -38,17 +41,28 @@ type peerStatus struct {
 type peerResult struct {
 	Infohash       string  `json:"infohash"`
 	Dest           string  `json:"dest"`
+	Place          string  `json:"place"`   // of the artifact itself, with keep the release that dest leads to
 	Elapsed        float64 `json:"elapsed"` // seconds from the daemon's start until the artifact was in place
 	BytesFromSeed  int64   `json:"bytes_from_seed"`
 	BytesFromPeers int64   `json:"bytes_from_peers"`
 	BytesReused    int64   `json:"bytes_reused"`
 	Port           int     `json:"port"`
+
+	BackupFile string   `json:"backup_file,omitempty"`
+	Release    string   `json:"release,omitempty"` // and Releases: with keep
+	Releases   []string `json:"releases,omitempty"`
 }
 
 func (r peerResult) fill(values map[string]any) {
 	values["dest"], values["elapsed"], values["port"] = r.Dest, r.Elapsed, r.Port
 	values["bytes_from_seed"], values["bytes_from_peers"] = r.BytesFromSeed, r.BytesFromPeers
 	values["bytes_reused"] = r.BytesReused
+	if r.BackupFile != "" {
+		values["backup_file"] = r.BackupFile
+	}
+	if r.Release != "" {
+		values["release"], values["releases"] = r.Release, r.Releases
+	}
 }
 
 // peer is the work of one daemon of murder_peer.
@@ -142,15 +156,20 @@ func (d *peer) follow(ctx context.Context, ended chan error) error {
 			d.torrent.Name, d.timeout(), st.BytesHave, d.torrent.Size, len(st.Peers))
 	}
 	d.state.Store(placing)
-	if err := d.plan.Place(ctx); err != nil {
+	if err := d.place(ctx); err != nil {
 		return err
 	}
 	d.remember()
 	st := d.swarm.Stats()
-	d.process.SetResult(peerResult{
-		Infohash: d.cfg.Infohash, Dest: d.plan.Dest, Elapsed: round(time.Since(d.began)),
+	result := peerResult{
+		Infohash: d.cfg.Infohash, Dest: d.plan.Target(), Place: d.plan.Dest, Elapsed: round(time.Since(d.began)),
 		BytesFromSeed: st.BytesFromSeed, BytesFromPeers: st.BytesFromPeers, BytesReused: st.BytesReused, Port: d.port,
-	})
+		BackupFile: d.plan.Backup(),
+	}
+	if d.cfg.Place.Keep > 0 {
+		result.Release, result.Releases = filepath.Base(d.plan.Dest), d.plan.Releases()
+	}
+	d.process.SetResult(result)
 	d.state.Store(seeding)
 	timer.Reset(time.Duration(d.cfg.SeedTime) * time.Second)
 	select {
@@ -163,9 +182,21 @@ func (d *peer) follow(ctx context.Context, ended chan error) error {
 	return nil
 }
 
+// place puts the artifact in place. A command that validates it may not take longer than a download, or than half a minute
+// when that was slow.
+func (d *peer) place(ctx context.Context) error {
+	if d.cfg.Place.Validate == "" {
+		return d.plan.Place(ctx)
+	}
+	left := max(d.left(), leastForValidation)
+	ctx, cancel := context.WithTimeoutCause(ctx, left, errors.New("it took longer than timeout allows"))
+	defer cancel()
+	return d.plan.Place(ctx)
+}
+
 func (d *peer) status() any {
 	s := peerStatus{
-		Infohash: d.cfg.Infohash, Name: d.torrent.Name, Dest: d.plan.Dest, Size: d.torrent.Size, Port: d.port,
+		Infohash: d.cfg.Infohash, Name: d.torrent.Name, Dest: d.plan.Target(), Size: d.torrent.Size, Port: d.port,
 		State: d.state.Load().(string), Checked: d.checked.Load(), Collected: d.process.Collected(),
 	}
 	if s.State != checking {
@@ -175,10 +206,11 @@ func (d *peer) status() any {
 }
 
 // tidy decides what becomes of a staged artifact that was not placed: with pieces in it, it is worth
-// keeping for the next run, unless it fills the disk.
+// keeping for the next run, unless it fills the disk or is not what was wanted.
 func (d *peer) tidy(err error) error {
 	have := d.keep || d.swarm != nil && d.swarm.Stats().BytesHave > 0
-	if have && !errors.Is(err, artifact.ErrNoSpace) {
+	useless := errors.Is(err, artifact.ErrNoSpace) || errors.Is(err, artifact.ErrChecksum)
+	if have && !useless {
 		return d.plan.Release()
 	}
 	return d.plan.Discard()

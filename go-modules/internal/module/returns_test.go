@@ -143,10 +143,26 @@ func TestReturnValuesAreAsDocumented(t *testing.T) {
 		r.must(true, "murder_peer", r.peer(3+n).with("state", "started"))
 		r.keeps("murder_peer", r.peer(3+n).with("state", state))
 	}
+	r.keepsReleases()
 	r.keeps("murder_seed", r.seed().with("state", "stopped"))
 	r.keeps("murder_seed", r.seed().with("state", "absent"))
 	r.must(true, "murder_peer", r.peer(2).with("state", "stopped"))
 	r.keeps("murder_tracker", r.tracker().with("state", "stopped"))
+}
+
+// keepsReleases deploys two releases and goes back to the first by the name that was returned of it.
+func (r *rig) keepsReleases() {
+	r.t.Helper()
+	o := r.peer(5).with("dest", filepath.Join(r.dir, "current")).with("keep", 1).with("seed_time", 0)
+	first := r.keeps("murder_peer", o)
+	other := r.seed().with("src", filepath.Join(r.dir, "tree")).with("state", "present")
+	r.keeps("murder_peer", o.with("torrent", other["src"].(string)+".torrent"))
+	back := r.keeps("murder_peer", options{
+		"state": "rolledback", "dest": o["dest"], "state_dir": o["state_dir"], "release": first["release"],
+	})
+	if back["release"] != first["release"] {
+		r.t.Errorf("gone back to %v, not %v", back["release"], first["release"])
+	}
 }
 
 // TestReturnValuesOfCheckMode demands the same of predictions.

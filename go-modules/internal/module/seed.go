@@ -91,7 +91,9 @@ func (o *seedOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	values["torrent"], values["state"], values["pid"], values["port"] = o.torrent, o.state, 0, 0
 	if o.state == "present" {
 		changed, err := o.write(t, call.Check)
-		return ansible.Result{Changed: changed, Values: values}, err
+		res := ansible.Result{Changed: changed, Values: values}
+		show(call, &res, map[string]any{"torrent": "absent or another one"}, map[string]any{"torrent": o.torrent, "infohash": values["infohash"]})
+		return res, err
 	}
 	return o.start(ctx, call, inst, o.config(t, source), t, values)
 }
@@ -158,11 +160,15 @@ func (o *seedOptions) start(ctx context.Context, call ansible.Call, inst *daemon
 	if err != nil {
 		return ansible.Result{}, err
 	}
+	before := map[string]any{"state": "stopped"}
 	stale := false
 	if running {
-		if stale, err = cfg.outdates(ctx, inst, pid); err != nil {
+		old, err := cfg.outdates(ctx, inst, pid)
+		if err != nil {
 			return ansible.Result{Values: values}, err
 		}
+		stale = old != cfg.Infohash
+		before = map[string]any{"state": "started", "infohash": old}
 	}
 	res := ansible.Result{Changed: !running || stale, Values: values}
 	if !call.Check && res.Changed {
@@ -184,27 +190,28 @@ func (o *seedOptions) start(ctx context.Context, call ansible.Call, inst *daemon
 		}
 		return ansible.Result{Changed: stale}, err
 	}
+	idle := call.Check && res.Changed // there is no daemon to ask
 	res.Changed = res.Changed || wrote
-	if call.Check {
+	show(call, &res, before, map[string]any{"state": "started", "infohash": cfg.Infohash, "torrent": o.torrent})
+	if idle {
 		return res, nil
 	}
 	return res, addProcess(ctx, inst, values)
 }
 
-// outdates tells whether the running daemon seeds an earlier content.
-func (c seedConfig) outdates(ctx context.Context, inst *daemon.Instance, pid int) (bool, error) {
+// outdates returns the infohash of what the running daemon seeds, which may be an earlier content.
+func (c seedConfig) outdates(ctx context.Context, inst *daemon.Instance, pid int) (infohash string, err error) {
 	var running seedConfig
 	if err := inst.Config(ctx, &running); err != nil {
-		return false, err
+		return "", err
 	}
-	stale := running.Infohash != c.Infohash
-	running.Infohash = c.Infohash
+	infohash, running.Infohash = running.Infohash, c.Infohash
 	running.Raw, running.Source, c.Raw, c.Source = nil, nil, nil, nil
 	diff, err := differences(c, running)
 	if err == nil && len(diff) > 0 {
 		err = alreadyRunning("A seeder of "+c.Torrent, pid, diff)
 	}
-	return stale, err
+	return infohash, err
 }
 
 // remove is state: absent. It ends the daemon and removes the .torrent, never the source.
@@ -220,16 +227,18 @@ func (o *seedOptions) remove(ctx context.Context, call ansible.Call, inst *daemo
 		return res, err
 	}
 	res.Values["state"] = "absent"
+	remove := os.Remove
 	if call.Check {
-		_, err = os.Lstat(o.torrent)
-		res.Changed = res.Changed || err == nil
-		return res, nil
+		remove = func(path string) error {
+			_, err := os.Lstat(path)
+			return err
+		}
 	}
-	err = os.Remove(o.torrent)
-	if errors.Is(err, os.ErrNotExist) {
+	if err = remove(o.torrent); errors.Is(err, os.ErrNotExist) {
 		return res, nil
 	}
 	res.Changed = true
+	show(call, &res, map[string]any{"torrent": o.torrent}, map[string]any{"torrent": "absent"})
 	return res, err
 }
 

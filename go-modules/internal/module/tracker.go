@@ -86,6 +86,7 @@ func (o *trackerOptions) run(ctx context.Context, call ansible.Call) (ansible.Re
 	if err != nil {
 		return ansible.Result{}, err
 	}
+	show(call, &res, map[string]any{"state": "stopped"}, map[string]any{"state": "started", "announce_url": res.Values["announce_url"]})
 	return res, nil
 }
 
@@ -170,9 +171,10 @@ func stop(ctx context.Context, call ansible.Call, inst *daemon.Instance, values 
 	if err != nil {
 		return ansible.Result{}, err
 	}
-	if call.Check {
-		return ansible.Result{Changed: running, Values: values}, nil
+	res := ansible.Result{Changed: running, Values: values}
+	if !call.Check {
+		res.Changed, err = inst.Stop(ctx)
 	}
-	stopped, err := inst.Stop(ctx)
-	return ansible.Result{Changed: stopped, Values: values}, err
+	show(call, &res, map[string]any{"state": "started"}, map[string]any{"state": "stopped"})
+	return res, err
 }
