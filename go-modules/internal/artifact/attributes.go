@@ -95,6 +95,9 @@ func (p *Plan) Attributes(apply bool) (changed bool, diff Diff, err error) {
 	} else {
 		err = p.adjustTree(c, apply, d)
 	}
+	if p.unpack != nil && apply && d.count > 0 {
+		p.unpack.stale = true
+	}
 	return d.count > 0, d.diff(p), err
 }
 
@@ -141,11 +144,12 @@ func (p *Plan) adjust(c *cursor, path, label string, meta Meta, apply bool, d *d
 	if mode != stat.Mode&0o7777 {
 		before["mode"], after["mode"] = octal(stat.Mode&0o7777), octal(mode)
 	}
-	if p.uid != keep && p.uid != int(stat.Uid) {
-		before["owner"], after["owner"] = userName(int(stat.Uid)), userName(p.uid)
+	want := p.owner(meta)
+	if want.uid != keep && want.uid != int(stat.Uid) {
+		before["owner"], after["owner"] = userName(int(stat.Uid)), userName(want.uid)
 	}
-	if p.gid != keep && p.gid != int(stat.Gid) {
-		before["group"], after["group"] = groupName(int(stat.Gid)), groupName(p.gid)
+	if want.gid != keep && want.gid != int(stat.Gid) {
+		before["group"], after["group"] = groupName(int(stat.Gid)), groupName(want.gid)
 	}
 	if len(after) == 0 {
 		return nil
@@ -156,7 +160,7 @@ func (p *Plan) adjust(c *cursor, path, label string, meta Meta, apply bool, d *d
 	}
 	at, name, err := c.at(path)
 	if err == nil {
-		err = dress(at, name, &stat, look{mode: mode, asked: owner{p.uid, p.gid}, kept: nobody})
+		err = dress(at, name, &stat, look{mode: mode, asked: want, kept: nobody})
 	}
 	if err != nil {
 		return because(err, "Attributes of %s cannot be changed", show(c.root.join(path)))
@@ -178,6 +182,18 @@ var nobody = owner{keep, keep}
 
 func (o owner) differs(stat *unix.Stat_t) bool {
 	return o.uid != keep && o.uid != int(stat.Uid) || o.gid != keep && o.gid != int(stat.Gid)
+}
+
+// owner is who shall own an entry: whom the options name, else whom an archive names.
+func (p *Plan) owner(meta Meta) owner {
+	want := owner{p.uid, p.gid}
+	if meta.HasOwner && want.uid == keep {
+		want.uid = meta.UID
+	}
+	if meta.HasOwner && want.gid == keep {
+		want.gid = meta.GID
+	}
+	return want
 }
 
 // look is how a file or directory is to look.

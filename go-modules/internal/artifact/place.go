@@ -22,9 +22,12 @@ func (p *Plan) Place(ctx context.Context) error {
 	}
 	p.store.seal()
 	var err error
-	if p.torrent.Single {
+	switch {
+	case p.unpack != nil:
+		err = p.placeUnpacked(ctx)
+	case p.torrent.Single:
 		err = p.placeFile()
-	} else {
+	default:
 		err = p.placeTree(ctx)
 	}
 	if err != nil {
@@ -50,10 +53,7 @@ func (p *Plan) placeFile() error {
 	if stat.Size() != p.torrent.Size {
 		return p.incomplete(p.torrent.Name)
 	}
-	// The store must have the file open from now on: the path it knows is about to go.
-	if open, err := p.store.acquire(0, false); err == nil {
-		p.store.release(open)
-	}
+	p.store.hold()
 	old, err := statAt(s.parent.fd(), p.base)
 	if err != nil {
 		return p.writeError(err)
@@ -120,6 +120,9 @@ func (p *Plan) look(meta Meta, exec, dir bool, old *unix.Stat_t, keepMode bool) 
 		if p.gid != keep {
 			want.kept.gid = keep
 		}
+	}
+	if meta.HasOwner {
+		want.kept = p.owner(meta)
 	}
 	return want
 }
@@ -205,6 +208,7 @@ func (t *placer) file(file *File) error {
 	switch {
 	case file.Pad:
 		return nil
+	case t.unpack != nil: // everything is there
 	case file.Symlink != "":
 		at, name, err := t.staged.at(file.Path)
 		if err == nil {

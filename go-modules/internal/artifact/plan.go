@@ -20,6 +20,9 @@ type PlaceOptions struct {
 	Owner, Group  string // name or number
 	Mode          string // of files: octal, symbolic, or "preserve" for the modes that the torrent carries
 	DirectoryMode string // of directories, likewise
+	Unpack        bool   // the artifact is an archive, and Dest becomes the directory of what is in it
+	UnpackDevices bool   // devices and named pipes in it are made, not refused
+	StateDir      string // where it is remembered what was unpacked; nothing is with ""
 }
 
 // Plan is a checked intention to put an artifact at a destination. Its methods are for one goroutine at a time.
@@ -40,8 +43,9 @@ type Plan struct {
 	nodes    map[string]int32 // see index
 	staging  *staging         // nil until OpenStaging
 	store    *Store
-	merged   bool    // Place has begun to change the staged tree
-	rootMode *uint32 // mode of a tree's root that is set after the switch
+	merged   bool       // Place has begun to change the staged tree
+	unpack   *unpacking // nil unless the artifact is an archive to be unpacked
+	rootMode *uint32    // mode of a tree's root that is set after the switch
 }
 
 // NewPlan checks all that can be checked beforehand and writes nothing. Errors name the destination and say what to do.
@@ -50,12 +54,20 @@ func NewPlan(t *Torrent, o PlaceOptions) (*Plan, error) {
 	if err := p.options(o); err != nil {
 		return nil, err
 	}
-	dest, err := resolve(t, o.Dest)
+	if o.Unpack {
+		if err := p.newUnpacking(o); err != nil {
+			return nil, err
+		}
+	}
+	dest, err := resolve(p.torrent, o.Dest)
 	if err != nil {
 		return nil, err
 	}
 	p.Dest, p.dir, p.base = dest, filepath.Dir(dest), filepath.Base(dest)
 	p.Staging = filepath.Join(p.dir, stagingPrefix(p.base)+hex.EncodeToString(t.Infohash[:4]))
+	if o.Unpack && o.StateDir != "" {
+		p.unpack.record = manifestPath(o.StateDir, p.Dest)
+	}
 	if err := p.checkDirectory(); err != nil {
 		return nil, err
 	}
@@ -263,6 +275,9 @@ func (p *Plan) checkConflicts() error {
 // Complete says whether the artifact is at Dest already: every directory, file and symlink, every byte. What else is in a
 // tree, and modes and owners, do not count.
 func (p *Plan) Complete(ctx context.Context) (bool, error) {
+	if p.unpack != nil {
+		return p.completeUnpacked(ctx)
+	}
 	same, err := p.sameTree()
 	if err != nil || !same {
 		return false, err

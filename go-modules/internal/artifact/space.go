@@ -42,13 +42,14 @@ func (p *Plan) needed(block int64) (bytes int64, files uint64) {
 		c = &cursor{root: r}
 		defer c.close()
 	}
-	for i := range p.torrent.Files {
-		file := &p.torrent.Files[i]
+	t := p.incoming()
+	for i := range t.Files {
+		file := &t.Files[i]
 		if file.Pad {
 			continue
 		}
-		staged := contentName
-		if !p.torrent.Single {
+		staged := p.stagedName()
+		if !t.Single {
 			staged = join(contentName, file.Path)
 		}
 		allocated, exists := int64(0), false
@@ -61,7 +62,7 @@ func (p *Plan) needed(block int64) (bytes int64, files uint64) {
 			files++
 		}
 		whole := file.Length
-		if rest := whole % block; rest != 0 && !p.torrent.Single {
+		if rest := whole % block; rest != 0 && !t.Single {
 			whole += block - rest
 		}
 		bytes += max(0, whole-allocated)

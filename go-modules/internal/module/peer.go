@@ -66,6 +66,8 @@ func peerModule() ansible.Module {
 	s.String(&o.place.Group, "group", "", "group that shall own the artifact")
 	s.Mode(&o.place.Mode, "mode", "permissions of files; by default those of the source")
 	s.Mode(&o.place.DirectoryMode, "directory_mode", "permissions of directories; by default those of the source")
+	s.Bool(&o.place.Unpack, "unpack", false, "the artifact is an archive (tar, tar.gz, tar.zst, zip), and dest the directory that its content becomes")
+	s.Bool(&o.place.UnpackDevices, "unpack_devices", false, "make the devices and named pipes that the archive holds, instead of refusing it")
 	s.String(&o.tracker, "tracker", "", "tracker to use instead of the torrent's own")
 	s.MutuallyExclusive("torrent", "torrent_content")
 	for _, state := range []string{"present", "started"} {
@@ -90,12 +92,13 @@ func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	case "stopped":
 		return stop(ctx, call, inst, map[string]any{"dest": o.place.Dest})
 	case "absent":
-		return o.forget(ctx, call, inst)
+		return o.forget(ctx, call, inst, dir)
 	}
 	t, err := o.load()
 	if err != nil {
 		return ansible.Result{}, err
 	}
+	o.place.StateDir = dir
 	cfg, err := o.config(t)
 	if err != nil {
 		return ansible.Result{}, err
@@ -158,7 +161,7 @@ func (o *peerOptions) config(t *artifact.Torrent) (peerConfig, error) {
 
 // forget is state: absent. It ends the daemon and removes what is known and half done, and never
 // touches the artifact.
-func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemon.Instance) (ansible.Result, error) {
+func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemon.Instance, dir string) (ansible.Result, error) {
 	res, err := stop(ctx, call, inst, map[string]any{"dest": o.place.Dest})
 	if err != nil {
 		return res, err
@@ -168,8 +171,12 @@ func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemo
 	if err != nil {
 		return res, err
 	}
+	unpacked, err := artifact.ForgetUnpacked(dir, o.place.Dest, call.Check)
+	if err != nil {
+		return res, err
+	}
 	_, err = os.Stat(inst.Dir())
-	res.Changed = res.Changed || unfinished > 0 || err == nil
+	res.Changed = res.Changed || unfinished > 0 || unpacked || err == nil
 	if call.Check {
 		return res, nil
 	}

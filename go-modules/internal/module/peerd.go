@@ -3,8 +3,8 @@ package module
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +42,8 @@ type peerResult struct {
 	BytesFromPeers int64   `json:"bytes_from_peers"`
 	BytesReused    int64   `json:"bytes_reused"`
 	Port           int     `json:"port"`
+	Files          int     `json:"files"` // that were unpacked, and their bytes
+	UnpackedSize   int64   `json:"unpacked_size"`
 }
 
 func (r peerResult) fill(values map[string]any) {
@@ -59,8 +61,11 @@ type peer struct {
 	store   *artifact.Store
 	swarm   *swarm.Swarm
 	port    int
-	began   time.Time
-	state   atomic.Value // string
+
+	unpacked <-chan error // says once how unpacking went; nil without
+	workers  sync.WaitGroup
+	began    time.Time
+	state    atomic.Value // string
 }
 
 // runPeer is the daemon of murder_peer.
@@ -107,8 +112,11 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 			return err
 		}
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer d.workers.Wait()
+	defer cancel()
 	d.swarm, err = swarm.New(swarm.Config{
-		Torrent: d.torrent, Store: d.store, Have: have, Announcer: client, Listener: ln,
+		Torrent: d.torrent, Store: d.unpack(ctx, have), Have: have, Announcer: client, Listener: ln,
 		Local: where.local(), IP: d.cfg.IP, UploadLimit: d.cfg.UploadLimit, DownloadLimit: d.cfg.DownloadLimit,
 		StallTimeout: time.Duration(d.cfg.StallTimeout) * time.Second, Log: d.process.Log,
 	})
@@ -116,8 +124,6 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 		_ = ln.Close()
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- d.swarm.Run(ctx) }()
 	err = d.follow(ctx, ended)
@@ -128,30 +134,17 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 // follow waits for the swarm to be complete, then places the artifact, then waits for seed_time.
 func (d *peer) follow(ctx context.Context, ended chan error) error {
 	d.state.Store(downloading)
-	timeout := time.Duration(d.cfg.Timeout) * time.Second
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	select {
-	case <-d.swarm.Done():
-	case err := <-ended:
-		ended <- nil
-		return err
-	case <-timer.C:
-		st := d.swarm.Stats()
-		return fmt.Errorf("Download of %s did not finish within timeout %s: %d of %d bytes came, %d peers are connected; raise timeout, or look at the tracker's status page for who is slow",
-			d.torrent.Name, timeout, st.BytesHave, d.torrent.Size, len(st.Peers))
-	}
-	d.state.Store(placing)
-	if err := d.plan.Place(ctx); err != nil {
+	if done, err := d.arrive(ended); !done {
 		return err
 	}
-	st := d.swarm.Stats()
-	d.process.SetResult(peerResult{
-		Infohash: d.cfg.Infohash, Dest: d.plan.Dest, Elapsed: round(time.Since(d.began)),
-		BytesFromSeed: st.BytesFromSeed, BytesFromPeers: st.BytesFromPeers, BytesReused: st.BytesReused, Port: d.port,
-	})
+	result, err := d.place(ctx)
+	if err != nil {
+		return err
+	}
+	d.process.SetResult(result)
 	d.state.Store(seeding)
-	timer.Reset(time.Duration(d.cfg.SeedTime) * time.Second)
+	timer := time.NewTimer(time.Duration(d.cfg.SeedTime) * time.Second)
+	defer timer.Stop()
 	select {
 	case err := <-ended:
 		ended <- nil
@@ -174,9 +167,9 @@ func (d *peer) status() any {
 }
 
 // tidy decides what becomes of a staged artifact that was not placed: with pieces in it, it is worth
-// keeping for the next run, unless it fills the disk.
+// keeping for the next run, unless it fills the disk or is an archive that nobody can unpack.
 func (d *peer) tidy(err error) error {
-	if d.swarm != nil && d.swarm.Stats().BytesHave > 0 && !errors.Is(err, artifact.ErrNoSpace) {
+	if d.swarm != nil && d.swarm.Stats().BytesHave > 0 && !errors.Is(err, artifact.ErrNoSpace) && !errors.Is(err, artifact.ErrArchive) {
 		return d.plan.Release()
 	}
 	return d.plan.Discard()
