@@ -256,7 +256,10 @@ func ForgetUnpacked(stateDir, dest string, dryRun bool) (found bool, err error) 
 	if dryRun {
 		_, err = os.Lstat(record)
 	} else if err = os.Remove(record); err == nil {
-		_ = os.Remove(filepath.Dir(record)) // unless others are remembered
+		// The directories go too, unless there is something else in them.
+		if os.Remove(filepath.Dir(record)) == nil {
+			_ = os.Remove(stateDir)
+		}
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return false, nil
