@@ -224,7 +224,7 @@ peers:
       type: int
       sample: 4712
     state:
-      description: V(checking) what an earlier download has left, V(downloading), V(placing) or V(seeding).
+      description: V(checking) what an earlier download has left, V(downloading), V(unpacking), V(placing) or V(seeding).
       type: str
       sample: seeding
     infohash:

@@ -205,7 +205,31 @@ options:
       - With O(state=rolledback), name of the release to go back to, so that the task changes nothing when it is run again.
         By default it is the one that was current before.
     type: str
+  unpack:
+    description:
+      - The artifact is an archive, and O(dest) becomes the directory of what is in it, as with M(ansible.builtin.unarchive), but
+        whole and in one step, like any directory. What is there beside the archive's files stays.
+      - Archives are tar, plain or compressed with gzip or zstd, and zip; which one it is its first bytes tell, not its name.
+      - Tar archives are unpacked while they come, from the beginning as far as it is verified; a zip archive, whose table of
+        contents is at its end, when all of it is there.
+      - The archive lies beside O(dest) meanwhile. Its name goes when its content is in place, its space when seeding is over.
+      - As root, owners and all permission bits are those in a tar archive; otherwise the umask applies and set-user-ID bits do
+        not count, nor do they with zip. O(owner), O(group), O(mode) and O(directory_mode) apply to everything that was unpacked.
+      - Refused, before anything is changed, are archives with absolute names, names with C(..), names beneath symbolic links,
+        hard links to what the archive has not brought before, names that the filesystem takes for the same, encrypted or
+        damaged archives, and those whose content does not fit on the disk.
+      - What was unpacked is remembered in O(state_dir), so that a later run finds it as O(verify) says, and sets permissions and
+        owners right. If the content is not as it was, the archive is fetched again.
+    type: bool
+    default: false
+  unpack_devices:
+    description:
+      - Make the device nodes and named pipes that an archive holds. Without it such an archive is refused.
+    type: bool
+    default: false
 seealso:
+  - module: ansible.builtin.unarchive
+    description: Is enough for small archives and few hosts.
   - module: corvus.murder.murder_seed
   - module: ansible.builtin.copy
     description: Is enough for small files and few hosts.
@@ -268,6 +292,13 @@ EXAMPLES = r"""
     state: rolledback
     dest: /srv/app/current
 
+- name: Have what is in an archive in a directory
+  corvus.murder.murder_peer:
+    torrent: /srv/releases/app-2.4.tar.gz.torrent
+    dest: /opt/app
+    unpack: true
+    owner: app
+
 - name: Give up, and leave nothing of the download behind
   corvus.murder.murder_peer:
     state: absent
@@ -316,6 +347,21 @@ bytes_reused:
   returned: when O(state=present) or O(state=started)
   type: int
   sample: 0
+unpacked:
+  description: That O(dest) is the directory of an archive's content.
+  returned: when O(state=present) or O(state=started) and O(unpack=true)
+  type: bool
+  sample: true
+files:
+  description: Files and links that the archive holds, V(0) as long as it is not known.
+  returned: when O(state=present) or O(state=started) and O(unpack=true)
+  type: int
+  sample: 4711
+unpacked_size:
+  description: Bytes of these files, V(0) as long as it is not known. RV(size) is that of the archive.
+  returned: when O(state=present) or O(state=started) and O(unpack=true)
+  type: int
+  sample: 1073741824
 port:
   description: Port that the peer listens on, V(0) if there is none.
   returned: success

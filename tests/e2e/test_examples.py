@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import tarfile
 
 import pytest
 import yaml
@@ -17,7 +18,9 @@ from traces import Trace, assert_nothing_left
 
 FILE, TREE, RELEASE = "/srv/releases/app-2.4.tar", "/srv/www", "/srv/releases/app-2.4"
 SUDOERS, CURRENT = "/srv/releases/sudoers", "/srv/app/current"
-SEEDED = {"seed": FILE, "tree": TREE, "release": RELEASE, "sudoers": SUDOERS}  # by the names that their results have
+ARCHIVE, UNPACKED = "/srv/releases/app-2.4.tar.gz", "/opt/app"
+SEEDED = {"seed": FILE, "tree": TREE, "release": RELEASE, "sudoers": SUDOERS, "archive": ARCHIVE}  # by the names that their results have
+TORRENTS = (FILE, RELEASE, SUDOERS, ARCHIVE)  # that hosts get as files
 DEPLOYED, PLACED, OLD = "/opt/app-2.4.tar", "/opt/app-2.4", "/opt/app-2.3"
 REPLACED = {"192.0.2.0/24": "10.77.0.0/16", "build1.example.com": "localhost"}
 FIRST, SECOND = ["murder_tracker", "murder_seed"], ["murder_peer", "murder_info"]
@@ -46,6 +49,8 @@ def stage(lab, fleet):
         make_file(host.path(FILE), MB)
         make_tree(host.path(TREE))
         make_tree(host.path(RELEASE))
+        with tarfile.open(host.path(ARCHIVE), "w:gz") as packed:
+            packed.add(host.path(RELEASE), arcname=".")
         host.path(SUDOERS).write_text("root ALL=(ALL:ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n")
     second.run("mkdir", "/srv/releases", "/srv/app")
     make_tree(second.path(OLD))
@@ -64,22 +69,22 @@ def stage(lab, fleet):
 
     yield first, second, run
     stop = [task("murder_seed", src=path, state="absent") for path in SEEDED.values()]
-    stop += [task("murder_peer", dest=path, state="absent") for path in (DEPLOYED, PLACED, TREE, CURRENT, "/etc/sudoers")]
+    stop += [task("murder_peer", dest=path, state="absent") for path in (DEPLOYED, PLACED, TREE, CURRENT, UNPACKED, "/etc/sudoers")]
     assert run({"hosts": "all:localhost", "tasks": [*stop, task("murder_tracker", state="stopped")]}).code == 0
     for host in hosts:
         host.run("iptables", "-D", "INPUT", "-s", "10.77.0.0/16", "-j", "ACCEPT")
     for host in (first, second):
         host.run("rm", "-rf", DEPLOYED)
     second.run("sh", "-c", "rm -rf /etc/sudoers.*~ /srv/app", "sh")
-    second.run("rm", "-rf", TREE, PLACED, *(f"{path}.torrent" for path in (FILE, RELEASE, SUDOERS)))
+    second.run("rm", "-rf", TREE, PLACED, UNPACKED, *(f"{path}.torrent" for path in TORRENTS))
     assert_nothing_left(traces)
 
 
 def test_examples(fleet, stage):
     first, second, run = stage
     seeds = [task("murder_seed", src=path, register=name, **TRACKER) for name, path in SEEDED.items()]
-    torrents = [f"{path}.torrent" for path in (FILE, RELEASE, SUDOERS)]
-    copies = [{"ansible.builtin.copy": {"src": path, "dest": path, "mode": "0644"}} for path in torrents]
+    files = [f"{path}.torrent" for path in TORRENTS]
+    copies = [{"ansible.builtin.copy": {"src": path, "dest": path, "mode": "0644"}} for path in files]
     prepared = {"hosts": "localhost", "tasks": [task("murder_tracker", address=TRACKER["ip"]), *seeds]}
     shown = {name: [one for module in modules for one in examples(module)] for name, modules in (("1", FIRST), ("2", SECOND))}
     on_first = {"hosts": first.name, "vars": {"vault_murder_token": "open sesame"}, "tasks": shown["1"]}
@@ -97,6 +102,7 @@ def test_examples(fleet, stage):
     assert manifest(TREE, second) == manifest(TREE, fleet.controller)
     assert manifest(PLACED, second) == manifest(RELEASE, fleet.controller)
     assert manifest(f"{CURRENT}/", second) == manifest(f"{RELEASE}/", fleet.controller)
+    assert second.path(f"{UNPACKED}/{next(second.path(PLACED).iterdir()).name}").exists()
     assert manifest("/etc/sudoers", second)["."][2] == manifest(SUDOERS, fleet.controller)["."][2]
     assert first.path(f"{TREE}.torrent").exists()
 

@@ -158,11 +158,12 @@ func (p *Plan) adjust(c *cursor, path, label string, meta Meta, apply bool, d *d
 	if mode != stat.Mode&0o7777 {
 		before["mode"], after["mode"] = octal(stat.Mode&0o7777), octal(mode)
 	}
-	if p.uid != keep && p.uid != int(stat.Uid) {
-		before["owner"], after["owner"] = userName(int(stat.Uid)), userName(p.uid)
+	want := p.owner(meta)
+	if want.uid != keep && want.uid != int(stat.Uid) {
+		before["owner"], after["owner"] = userName(int(stat.Uid)), userName(want.uid)
 	}
-	if p.gid != keep && p.gid != int(stat.Gid) {
-		before["group"], after["group"] = groupName(int(stat.Gid)), groupName(p.gid)
+	if want.gid != keep && want.gid != int(stat.Gid) {
+		before["group"], after["group"] = groupName(int(stat.Gid)), groupName(want.gid)
 	}
 	at, name, err := c.at(path)
 	if err != nil {
@@ -180,7 +181,7 @@ func (p *Plan) adjust(c *cursor, path, label string, meta Meta, apply bool, d *d
 		return nil
 	}
 	if err = trim.open(); err == nil {
-		err = dress(at, name, &stat, look{mode: mode, asked: owner{p.uid, p.gid}, kept: nobody})
+		err = dress(at, name, &stat, look{mode: mode, asked: want, kept: nobody})
 	}
 	if err == nil {
 		err = trim.apply()
@@ -205,6 +206,18 @@ var nobody = owner{keep, keep}
 
 func (o owner) differs(stat *unix.Stat_t) bool {
 	return o.uid != keep && o.uid != int(stat.Uid) || o.gid != keep && o.gid != int(stat.Gid)
+}
+
+// owner is who shall own an entry: whom the options name, else whom an archive names.
+func (p *Plan) owner(meta Meta) owner {
+	want := owner{p.uid, p.gid}
+	if meta.HasOwner && want.uid == keep {
+		want.uid = meta.UID
+	}
+	if meta.HasOwner && want.gid == keep {
+		want.gid = meta.GID
+	}
+	return want
 }
 
 // look is how a file or directory is to look.

@@ -43,7 +43,7 @@ func (p *Plan) Preview(ctx context.Context) (Diff, error) {
 	}
 	stat, err := os.Stat(old)
 	there := err == nil && !(p.link != nil && p.link.release() == "")
-	if there && stat.IsDir() == !p.torrent.Single && p.link == nil {
+	if there && stat.IsDir() == !p.torrent.Single && p.link == nil && p.unpack == nil {
 		if d, err = p.previewAttributes(); err != nil {
 			return Diff{}, err
 		}
@@ -57,6 +57,8 @@ func (p *Plan) Preview(ctx context.Context) (Diff, error) {
 			size = stat.Size()
 		}
 		d.Set("size", size, p.torrent.Size)
+	} else if p.unpack != nil { // what is in the archive nobody knows before it has come
+		d.Set("archive", nil, p.torrent.Name)
 	} else if err := p.previewTree(ctx, old, there && stat.IsDir(), &d); err != nil {
 		return Diff{}, err
 	}

@@ -66,19 +66,33 @@ func Checksum(ctx context.Context, path string) (string, error) {
 		return "", because(err, "%s cannot be read", show(path))
 	}
 	defer file.Close()
-	sum := sha1.New()
+	content, err := checksum(ctx, file)
+	if err != nil && ctx.Err() == nil {
+		err = because(fmt.Errorf("read: %w", err), "%s cannot be read", show(path))
+	}
+	if err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(content[:]), nil
+}
+
+// sum is the SHA-1 of a file's content.
+type sum [sha1.Size]byte
+
+func checksum(ctx context.Context, file io.Reader) (sum, error) {
+	hash := sha1.New()
 	buffer := make([]byte, 1<<20)
 	for {
 		if err := ctx.Err(); err != nil {
-			return "", err
+			return sum{}, err
 		}
 		n, err := file.Read(buffer)
-		sum.Write(buffer[:n])
+		hash.Write(buffer[:n])
 		if errors.Is(err, io.EOF) {
-			return hex.EncodeToString(sum.Sum(nil)), nil
+			return sum(hash.Sum(nil)), nil
 		}
 		if err != nil {
-			return "", because(fmt.Errorf("read: %w", err), "%s cannot be read", show(path))
+			return sum{}, err
 		}
 	}
 }

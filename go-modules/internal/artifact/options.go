@@ -31,6 +31,10 @@ type PlaceOptions struct {
 	Keep         int    // old releases to keep; Dest is a symlink to the current one then. 0 means that Dest is the artifact
 	Delete       bool   // of a tree at Dest nothing stays that the artifact does not have
 
+	Unpack        bool   // the artifact is an archive, and Dest becomes the directory of what is in it
+	UnpackDevices bool   // devices and named pipes in it are made, not refused
+	StateDir      string // where it is remembered what was unpacked; nothing is with ""
+
 	Reuse []string `json:",omitempty"` // files and directories of this host that may hold parts of the artifact
 }
 

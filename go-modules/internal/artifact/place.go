@@ -23,9 +23,12 @@ func (p *Plan) Place(ctx context.Context) error {
 	}
 	p.store.seal()
 	var err error
-	if p.torrent.Single {
+	switch {
+	case p.unpack != nil:
+		err = p.placeUnpacked(ctx)
+	case p.torrent.Single:
 		err = p.placeFile(ctx)
-	} else {
+	default:
 		err = p.placeTree(ctx)
 	}
 	if err != nil {
@@ -54,10 +57,7 @@ func (p *Plan) placeFile(ctx context.Context) error {
 	if stat.Size() != p.torrent.Size {
 		return p.incomplete(p.torrent.Name)
 	}
-	// The store must have the file open from now on: the path it knows is about to go.
-	if open, err := p.store.acquire(0, false); err == nil {
-		p.store.release(open)
-	}
+	p.store.hold()
 	old, err := statAt(s.parent.fd(), p.base)
 	if err != nil {
 		return p.writeError(err)
@@ -86,11 +86,10 @@ func (p *Plan) placeFile(ctx context.Context) error {
 
 // approve asks the checksum and the command that the user has given whether what is staged is right.
 func (p *Plan) approve(ctx context.Context) error {
-	path := p.staging.dir.join(contentName)
-	if err := p.check(ctx, path); err != nil {
+	if err := p.check(ctx, p.staging.dir.join(p.stagedName())); err != nil {
 		return err
 	}
-	return p.validate(ctx, path)
+	return p.validate(ctx, p.staging.dir.join(contentName))
 }
 
 // replaceFile renames the staged file to its place.
@@ -156,6 +155,9 @@ func (p *Plan) look(meta Meta, exec, dir bool, old *unix.Stat_t, keepMode bool) 
 		if p.gid != keep {
 			want.kept.gid = keep
 		}
+	}
+	if meta.HasOwner {
+		want.kept = p.owner(meta)
 	}
 	return want
 }
@@ -244,6 +246,7 @@ func (t *placer) file(file *File) error {
 	switch {
 	case file.Pad:
 		return nil
+	case t.unpack != nil: // everything is there
 	case file.Symlink != "":
 		at, name, err := t.staged.at(file.Path)
 		if err == nil {

@@ -42,8 +42,9 @@ type Plan struct {
 	nodes    map[string]int32 // see index
 	staging  *staging         // nil until OpenStaging
 	store    *Store
-	merged   bool    // Place has begun to change the staged tree
-	rootMode *uint32 // mode of a tree's root that is set after the switch
+	merged   bool       // Place has begun to change the staged tree
+	unpack   *unpacking // nil unless the artifact is an archive to be unpacked
+	rootMode *uint32    // mode of a tree's root that is set after the switch
 }
 
 // NewPlan checks all that can be checked beforehand and writes nothing. Errors name the destination and say what to do.
@@ -51,6 +52,11 @@ func NewPlan(t *Torrent, o PlaceOptions) (*Plan, error) {
 	p := &Plan{torrent: t, asked: o, umask: umask(), preserve: o.Mode == "preserve"}
 	if err := p.options(o); err != nil {
 		return nil, err
+	}
+	if o.Unpack {
+		if err := p.newUnpacking(o); err != nil {
+			return nil, err
+		}
 	}
 	dest, err := p.destination(o)
 	if err != nil {
@@ -61,6 +67,9 @@ func NewPlan(t *Torrent, o PlaceOptions) (*Plan, error) {
 	}
 	p.locate(dest, o.PartialDir)
 	p.Staging = filepath.Join(p.home, p.stagingPrefix()+hex.EncodeToString(t.Infohash[:4]))
+	if o.Unpack && o.StateDir != "" {
+		p.unpack.record = manifestPath(o.StateDir, p.Dest)
+	}
 	if err := p.checkDirectory(); err != nil {
 		return nil, err
 	}
@@ -286,6 +295,9 @@ func (p *Plan) checkConflicts() error {
 // Complete says whether the artifact is at Dest already: every directory, file and symlink, every byte. What else is in a
 // tree, and modes and owners, do not count.
 func (p *Plan) Complete(ctx context.Context) (bool, error) {
+	if p.unpack != nil {
+		return p.completeUnpacked(ctx)
+	}
 	same, err := p.sameTree()
 	if err != nil || !same {
 		return false, err

@@ -120,7 +120,8 @@ func (r Records) remove(rec Record) error {
 	if err := os.Remove(r.path(rec.Dest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return because(err, "The record of %s cannot be removed from %s", show(rec.Dest), show(r.dir))
 	}
-	return nil
+	_, err := forgetUnpacked(filepath.Dir(r.dir), rec.Dest, false)
+	return err
 }
 
 // Forget removes the records of what the option dest has put in place, and returns how many there were; with dryRun it only

@@ -16,13 +16,13 @@ func (p *Plan) prepare() (store *Store, resumed bool, err error) {
 	if err := s.recover(p.base); err != nil {
 		return nil, false, p.writeError(err)
 	}
-	if p.torrent.Single {
+	if t, name := p.incoming(), p.stagedName(); t.Single {
 		c := cursor{root: s.dir}
-		if stat, err := c.stat(contentName); err == nil {
+		if stat, err := c.stat(name); err == nil {
 			if resumed = mayResume(&stat); !resumed {
-				err = s.dir.remove(contentName)
+				err = s.dir.remove(name)
 			} else {
-				err = unix.Fchmodat(s.dir.fd(), contentName, 0o600, 0)
+				err = unix.Fchmodat(s.dir.fd(), name, 0o600, 0)
 			}
 			if err != nil {
 				return nil, false, p.writeError(err)
@@ -32,7 +32,7 @@ func (p *Plan) prepare() (store *Store, resumed bool, err error) {
 		if err != nil {
 			return nil, false, err
 		}
-		store = newStore(p.torrent, dir, contentName, true)
+		store = newStore(t, dir, name, true)
 	} else {
 		if err := s.openContent(); err != nil {
 			return nil, false, p.writeError(err)
@@ -85,7 +85,7 @@ func (s *staging) recover(base string) error {
 			suffix = rest
 		}
 		switch {
-		case name == lockName || name == contentName:
+		case name == lockName || name == contentName || name == archiveName:
 			continue
 		case old && !s.parent.has(base):
 			err = unix.Renameat(s.dir.fd(), name, s.parent.fd(), base)

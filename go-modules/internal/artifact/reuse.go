@@ -20,11 +20,12 @@ type reusing struct {
 // reuse is one run of Plan.Reuse.
 type reuse struct {
 	*Plan
-	have   []bool
-	locals []*local
-	moved  *moved // nil before search
-	cloned []bool // by file: the staging holds a clone of some local file
-	clone  func(to, from int) error
+	torrent *Torrent // that comes, of an archive its own
+	have    []bool
+	locals  []*local
+	moved   *moved // nil before search
+	cloned  []bool // by file: the staging holds a clone of some local file
+	clone   func(to, from int) error
 
 	mu   sync.Mutex
 	best map[int]choice // by file: what a piece was found in, when it was not the first choice
@@ -47,7 +48,8 @@ func (p *Plan) Reuse(ctx context.Context, have []bool, progress *atomic.Int64) e
 }
 
 func (p *Plan) reuseWith(ctx context.Context, have []bool, progress *atomic.Int64, clone func(to, from int) error) error {
-	r := &reuse{Plan: p, have: have, clone: clone, cloned: make([]bool, len(p.torrent.Files)), best: map[int]choice{}}
+	t := p.incoming()
+	r := &reuse{Plan: p, torrent: t, have: have, clone: clone, cloned: make([]bool, len(t.Files)), best: map[int]choice{}}
 	r.open()
 	defer r.close()
 	err := r.take(ctx, progress)

@@ -73,13 +73,14 @@ func (p *Plan) needed(block int64) (bytes int64, files uint64) {
 		c = &cursor{root: r}
 		defer c.close()
 	}
-	for i := range p.torrent.Files {
-		file := &p.torrent.Files[i]
+	t := p.incoming()
+	for i := range t.Files {
+		file := &t.Files[i]
 		if file.Pad {
 			continue
 		}
-		staged := contentName
-		if !p.torrent.Single {
+		staged := p.stagedName()
+		if !t.Single {
 			staged = join(contentName, file.Path)
 		}
 		allocated, exists := int64(0), false
@@ -92,23 +93,23 @@ func (p *Plan) needed(block int64) (bytes int64, files uint64) {
 			files++
 		}
 		if p.reuse.have != nil { // blocks may be in place and wrong
-			bytes += p.inBlocks(p.torrent.lacking(file, p.reuse.have), block)
+			bytes += t.inBlocks(t.lacking(file, p.reuse.have), block)
 			continue
 		}
-		bytes += max(0, p.inBlocks(file.Length, block)-allocated)
+		bytes += max(0, t.inBlocks(file.Length, block)-allocated)
 	}
-	for i := range p.torrent.Dirs {
+	for i := range t.Dirs {
 		if c == nil {
 			files++
-		} else if _, err := c.stat(join(contentName, p.torrent.Dirs[i].Path)); err != nil {
+		} else if _, err := c.stat(join(contentName, t.Dirs[i].Path)); err != nil {
 			files++
 		}
 	}
 	return bytes, files
 }
 
-func (p *Plan) inBlocks(bytes, block int64) int64 {
-	if rest := bytes % block; rest != 0 && !p.torrent.Single {
+func (t *Torrent) inBlocks(bytes, block int64) int64 {
+	if rest := bytes % block; rest != 0 && !t.Single {
 		bytes += block - rest
 	}
 	return bytes
@@ -143,12 +144,13 @@ func (p *Plan) shareable(fs *unix.Statfs_t) (bytes int64) {
 	defer old.root.Close()
 	c := cursor{root: old.root}
 	defer c.close()
-	for i := range p.torrent.Files {
-		file := &p.torrent.Files[i]
+	t := p.incoming()
+	for i := range t.Files {
+		file := &t.Files[i]
 		if !file.regular() || file.Length < smallestClone {
 			continue
 		}
-		if stat, err := c.stat(old.place(p.torrent, file)); err == nil && stat.Mode&unix.S_IFMT == unix.S_IFREG {
+		if stat, err := c.stat(old.place(t, file)); err == nil && stat.Mode&unix.S_IFMT == unix.S_IFREG {
 			bytes += min(stat.Size, file.Length)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 //	content   the file or tree that is being completed
 //	final-N   the same, ready to be switched with the destination; N is its inode, so that after a crash one can tell
 //	          whether this is still it or, the switch being done, the old tree; final-N-X is to become the backup X then
+//	archive   the archive whose content is unpacked
 //	old       the old tree while it is switched by two renames
 const (
 	lockName    = "lock"
@@ -82,7 +83,7 @@ func (p *Plan) OpenStaging() (store *Store, resumed bool, err error) {
 		store, resumed, err = p.prepare()
 	}
 	if err != nil {
-		if !s.dir.has(contentName) {
+		if !s.dir.has(p.stagedName()) {
 			err = errors.Join(err, s.remove()) // nothing to resume from
 		}
 		return nil, false, errors.Join(err, p.Release())

@@ -87,6 +87,9 @@ func (f *File) fits(stat *unix.Stat_t) bool {
 	if f.Symlink != "" {
 		return stat.Mode&unix.S_IFMT == unix.S_IFLNK
 	}
+	if f.Special != 0 {
+		return stat.Mode&unix.S_IFMT == f.Special && stat.Rdev == f.Device
+	}
 	return stat.Mode&unix.S_IFMT == unix.S_IFREG && stat.Size == f.Length
 }
 
@@ -100,13 +103,19 @@ func (p *Plan) Matches(rec Record) bool {
 	if rec.Infohash != p.infohash() || rec.Dest != p.Dest || rec.Stamps == (Stamps{}) {
 		return false
 	}
+	if p.unpack != nil && !p.recall() {
+		return false
+	}
 	now := p.stamp()
 	return now != nil && now.stamps() == rec.Stamps
 }
 
-// Certify is Complete with a record of what was found, for the next time. The record has no stamps, and so vouches for
+// Certify is Complete, in which every byte is read, with a record of what was found, for the next time. The record has no stamps, and so vouches for
 // nothing, when a file was changed while it was read, or so shortly before that one could not tell.
 func (p *Plan) Certify(ctx context.Context) (complete bool, rec Record, err error) {
+	if p.unpack != nil && !p.recall() {
+		return false, rec, nil
+	}
 	before := p.stamp()
 	if complete, err = p.Complete(ctx); !complete || err != nil {
 		return false, rec, err

@@ -292,6 +292,13 @@ func (s *Store) seal() {
 	}
 }
 
+// hold has the single file open from now on: the path that the store knows is about to go.
+func (s *Store) hold() {
+	if open, err := s.acquire(0, false); err == nil {
+		s.release(open)
+	}
+}
+
 // Close closes all files. Those in use by a loop over Segments are closed when its turn ends.
 func (s *Store) Close() error {
 	s.mu.Lock()

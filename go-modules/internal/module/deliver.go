@@ -188,6 +188,9 @@ func (d *delivery) collect(ctx context.Context, joined bool) (ansible.Result, er
 		return res, err
 	}
 	r.fill(values)
+	if d.cfg.Place.Unpack {
+		addUnpacked(values, r.Files, r.UnpackedSize)
+	}
 	values["pid"] = pid
 	return res, d.describe(ctx, values, r.Place)
 }
@@ -198,11 +201,15 @@ func (d *delivery) values(dest string) map[string]any {
 	if !d.wait {
 		state = "started"
 	}
-	return map[string]any{
+	values := map[string]any{
 		"state": state, "dest": dest, "size": d.torrent.Size, "infohash": d.cfg.Infohash,
 		"elapsed":         round(time.Since(d.began)),
 		"bytes_from_seed": int64(0), "bytes_from_peers": int64(0), "bytes_reused": int64(0), "pid": 0, "port": 0,
 	}
+	if d.cfg.Place.Unpack {
+		addUnpacked(values, 0, 0)
+	}
+	return values
 }
 
 // addChecksum adds the SHA-1 of a single file, as copy returns it. A torrent of ours carries it; of others the
@@ -212,6 +219,9 @@ func (d *delivery) addChecksum(ctx context.Context, values map[string]any, dest 
 		return nil
 	}
 	sum := d.torrent.Checksum()
+	if sum == "" && d.cfg.Place.Unpack {
+		return nil // the archive is gone
+	}
 	if sum == "" {
 		var err error
 		if sum, err = artifact.Checksum(ctx, dest); err != nil {

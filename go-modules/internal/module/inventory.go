@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -37,10 +36,3 @@ func (d *peer) timeout() time.Duration { return time.Duration(d.cfg.Timeout) * t
 
 // left is what is left of the timeout.
 func (d *peer) left() time.Duration { return d.timeout() - time.Since(d.began) }
-
-// remember keeps a record of what was put in place, by which the next run finds it without hashing.
-func (d *peer) remember() {
-	if err := artifact.OpenRecords(filepath.Dir(d.process.Dir)).Save(d.plan.Placed()); err != nil {
-		d.process.Log.Warn("the artifact in place is not remembered", "err", err)
-	}
-}

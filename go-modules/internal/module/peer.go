@@ -67,6 +67,8 @@ func peerModule() ansible.Module {
 	s.Size(&o.downloadLimit, "download_limit", 0, "bytes a second; 0 means no limit")
 	s.Size(&o.uploadLimit, "upload_limit", 0, "bytes a second; 0 means no limit")
 	o.declarePlace(s)
+	s.Bool(&o.place.Unpack, "unpack", false, "the artifact is an archive (tar, tar.gz, tar.zst, zip), and dest the directory that its content becomes")
+	s.Bool(&o.place.UnpackDevices, "unpack_devices", false, "make the devices and named pipes that the archive holds, instead of refusing it")
 	s.String(&o.tracker, "tracker", "", "tracker to use instead of the torrent's own")
 	s.Choice(&o.verify, "verify", quick, "how to find out whether the artifact is in place already", quick, full)
 	s.Paths(&o.place.Reuse, "reuse", "files and directories of this host that may hold parts of the artifact")
@@ -89,12 +91,11 @@ func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	if err != nil {
 		return ansible.Result{}, err
 	}
-	records := artifact.OpenRecords(dir)
 	switch o.state {
 	case "stopped":
 		return stop(ctx, call, inst, map[string]any{"dest": o.place.Dest, "port": 0})
 	case "absent":
-		return o.forget(ctx, call, inst, records)
+		return o.forget(ctx, call, inst, dir)
 	case "rolledback":
 		return o.rollBack(ctx, call, inst)
 	}
@@ -102,12 +103,14 @@ func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	if err != nil {
 		return ansible.Result{}, err
 	}
+	o.place.StateDir = dir
 	cfg, err := o.config(t)
 	if err != nil {
 		return ansible.Result{}, err
 	}
 	d := &delivery{
-		call: call, torrent: t, cfg: cfg, inst: inst, wait: o.state == "present", force: o.force, verify: o.verify, records: records,
+		call: call, torrent: t, cfg: cfg, inst: inst, wait: o.state == "present", force: o.force, verify: o.verify,
+		records: artifact.OpenRecords(dir),
 	}
 	return d.run(ctx)
 }
@@ -172,7 +175,7 @@ func (o *peerOptions) config(t *artifact.Torrent) (peerConfig, error) {
 
 // forget is state: absent. It ends the daemon and removes what is known and half done, and never
 // touches the artifact.
-func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemon.Instance, records artifact.Records) (ansible.Result, error) {
+func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemon.Instance, dir string) (ansible.Result, error) {
 	res, err := stop(ctx, call, inst, map[string]any{"dest": o.place.Dest, "port": 0})
 	if err != nil {
 		return res, err
@@ -182,12 +185,16 @@ func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemo
 	if err != nil {
 		return res, err
 	}
-	known, err := records.Forget(o.place.Dest, call.Check)
+	unpacked, err := artifact.ForgetUnpacked(dir, o.place.Dest, call.Check)
+	if err != nil {
+		return res, err
+	}
+	known, err := artifact.OpenRecords(dir).Forget(o.place.Dest, call.Check)
 	if err != nil {
 		return res, err
 	}
 	_, err = os.Stat(inst.Dir())
-	res.Changed = res.Changed || unfinished+known > 0 || err == nil
+	res.Changed = res.Changed || unfinished+known > 0 || unpacked || err == nil
 	if call.Check {
 		return res, nil
 	}

@@ -3,8 +3,7 @@ package module
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,8 +20,6 @@ const (
 	placing     = "placing"
 	seeding     = "seeding"
 )
-
-const leastForValidation = 30 * time.Second
 
 // peerStatus is what the daemon tells on its status socket.
 type peerStatus struct {
@@ -47,6 +44,8 @@ type peerResult struct {
 	BytesFromPeers int64   `json:"bytes_from_peers"`
 	BytesReused    int64   `json:"bytes_reused"`
 	Port           int     `json:"port"`
+	Files          int     `json:"files"` // that were unpacked, and their bytes
+	UnpackedSize   int64   `json:"unpacked_size"`
 
 	BackupFile string   `json:"backup_file,omitempty"`
 	Release    string   `json:"release,omitempty"` // and Releases: with keep
@@ -78,6 +77,9 @@ type peer struct {
 	state   atomic.Value // string
 	checked atomic.Int64
 	keep    bool // the staging holds pieces from before the swarm
+
+	unpacked <-chan error // says once how unpacking went; nil without
+	workers  sync.WaitGroup
 }
 
 // runPeer is the daemon of murder_peer.
@@ -122,8 +124,11 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 		_ = ln.Close()
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer d.workers.Wait()
+	defer cancel()
 	d.swarm, err = swarm.New(swarm.Config{
-		Torrent: d.torrent, Store: d.store, Have: have, Announcer: client, Listener: ln,
+		Torrent: d.torrent, Store: d.unpack(ctx, have), Have: have, Announcer: client, Listener: ln,
 		Local: where.local(), IP: d.cfg.IP, UploadLimit: d.cfg.UploadLimit, DownloadLimit: d.cfg.DownloadLimit,
 		StallTimeout: time.Duration(d.cfg.StallTimeout) * time.Second, Log: d.process.Log,
 	})
@@ -131,8 +136,6 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 		_ = ln.Close()
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- d.swarm.Run(ctx) }()
 	err = d.follow(ctx, ended)
@@ -143,35 +146,17 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 // follow waits for the swarm to be complete, then places the artifact, then waits for seed_time.
 func (d *peer) follow(ctx context.Context, ended chan error) error {
 	d.state.Store(downloading)
-	timer := time.NewTimer(d.left())
-	defer timer.Stop()
-	select {
-	case <-d.swarm.Done():
-	case err := <-ended:
-		ended <- nil
-		return err
-	case <-timer.C:
-		st := d.swarm.Stats()
-		return fmt.Errorf("Download of %s did not finish within timeout %s: %d of %d bytes came, %d peers are connected; raise timeout, or look at the tracker's status page for who is slow",
-			d.torrent.Name, d.timeout(), st.BytesHave, d.torrent.Size, len(st.Peers))
-	}
-	d.state.Store(placing)
-	if err := d.place(ctx); err != nil {
+	if done, err := d.arrive(ended); !done {
 		return err
 	}
-	d.remember()
-	st := d.swarm.Stats()
-	result := peerResult{
-		Infohash: d.cfg.Infohash, Dest: d.plan.Target(), Place: d.plan.Dest, Elapsed: round(time.Since(d.began)),
-		BytesFromSeed: st.BytesFromSeed, BytesFromPeers: st.BytesFromPeers, BytesReused: st.BytesReused, Port: d.port,
-		BackupFile: d.plan.Backup(),
-	}
-	if d.cfg.Place.Keep > 0 {
-		result.Release, result.Releases = filepath.Base(d.plan.Dest), d.plan.Releases()
+	result, err := d.place(ctx)
+	if err != nil {
+		return err
 	}
 	d.process.SetResult(result)
 	d.state.Store(seeding)
-	timer.Reset(time.Duration(d.cfg.SeedTime) * time.Second)
+	timer := time.NewTimer(time.Duration(d.cfg.SeedTime) * time.Second)
+	defer timer.Stop()
 	select {
 	case err := <-ended:
 		ended <- nil
@@ -180,18 +165,6 @@ func (d *peer) follow(ctx context.Context, ended chan error) error {
 	case <-d.swarm.Finished():
 	}
 	return nil
-}
-
-// place puts the artifact in place. A command that validates it may not take longer than a download, or than half a minute
-// when that was slow.
-func (d *peer) place(ctx context.Context) error {
-	if d.cfg.Place.Validate == "" {
-		return d.plan.Place(ctx)
-	}
-	left := max(d.left(), leastForValidation)
-	ctx, cancel := context.WithTimeoutCause(ctx, left, errors.New("it took longer than timeout allows"))
-	defer cancel()
-	return d.plan.Place(ctx)
 }
 
 func (d *peer) status() any {
@@ -206,10 +179,10 @@ func (d *peer) status() any {
 }
 
 // tidy decides what becomes of a staged artifact that was not placed: with pieces in it, it is worth
-// keeping for the next run, unless it fills the disk or is not what was wanted.
+// keeping for the next run, unless it fills the disk, is not what was wanted, or is an archive that nobody can unpack.
 func (d *peer) tidy(err error) error {
 	have := d.keep || d.swarm != nil && d.swarm.Stats().BytesHave > 0
-	useless := errors.Is(err, artifact.ErrNoSpace) || errors.Is(err, artifact.ErrChecksum)
+	useless := errors.Is(err, artifact.ErrNoSpace) || errors.Is(err, artifact.ErrChecksum) || errors.Is(err, artifact.ErrArchive)
 	if have && !useless {
 		return d.plan.Release()
 	}

@@ -109,6 +109,10 @@ func (d *delivery) keep(ctx context.Context, plan *artifact.Plan) (ansible.Resul
 	if switched {
 		diff.Set("release", before, filepath.Base(plan.Dest))
 	}
+	if d.cfg.Place.Unpack {
+		files, size := plan.Unpacked()
+		addUnpacked(res.Values, files, size)
+	}
 	if apply {
 		// What a killed run has left is of no use any more; somebody who is writing there may go on.
 		_, err := artifact.Forget(d.cfg.Place.Dest, d.cfg.Place.PartialDir, false)
