@@ -17,6 +17,7 @@ type BuildOptions struct {
 	Exclude     []string // patterns of names or paths to leave out of a tree
 	Announce    string   // announce URL
 	Workers     int      // goroutines that hash; 0 means one for each processor
+	SkipSpecial bool     // leave out pipes, sockets and devices, instead of refusing a tree that holds any
 }
 
 // Build hashes the file or directory src, reading it once, and returns its torrent. The same content, names and
@@ -32,7 +33,7 @@ func Build(ctx context.Context, src string, o BuildOptions) (*Torrent, *Source, 
 	if err != nil {
 		return nil, nil, err
 	}
-	reader, err := newReader(ctx, path, &stat, o.Exclude)
+	reader, err := newReader(ctx, path, &stat, &o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,19 +41,14 @@ func Build(ctx context.Context, src string, o BuildOptions) (*Torrent, *Source, 
 	if o.PieceLength == 0 {
 		o.PieceLength = pieceLength(reader.size())
 	}
-	whole := sha1.New()
-	var stream io.Reader = reader
-	if reader.root == nil {
-		stream = io.TeeReader(reader, whole)
-	}
-	pieces, err := hashPieces(ctx, stream, reader.size(), o.PieceLength, o.Workers)
+	pieces, err := hashPieces(ctx, reader, o.PieceLength, o.Workers)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := reader.unchanged(ctx, o.Exclude); err != nil {
+	if err := reader.unchanged(ctx, &o); err != nil {
 		return nil, nil, err
 	}
-	raw, err := encode(name(path), reader.entries, o, pieces, whole.Sum(nil))
+	raw, err := encode(name(path), reader.entries, o, pieces, reader.whole.Sum(nil))
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode torrent: %w", err)
 	}
@@ -60,7 +56,7 @@ func Build(ctx context.Context, src string, o BuildOptions) (*Torrent, *Source, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("read own torrent: %w", err)
 	}
-	source := &Source{Root: path, torrent: t}
+	source := &Source{Root: path, Skipped: reader.skipped, torrent: t}
 	for _, e := range reader.entries {
 		if !e.dir() {
 			source.stamps = append(source.stamps, e.stamp)
@@ -93,8 +89,9 @@ func pieceLength(size int64) int64 {
 	return length
 }
 
-// hashPieces reads size bytes from r and returns the SHA-1 sums of its pieces. One goroutine (the caller's) reads, workers hash.
-func hashPieces(ctx context.Context, r io.Reader, size, pieceLength int64, workers int) ([]byte, error) {
+// hashPieces returns the SHA-1 sums of all pieces. One goroutine (the caller's) reads, workers hash.
+func hashPieces(ctx context.Context, r *reader, pieceLength int64, workers int) ([]byte, error) {
+	size := r.size()
 	count := int((size + pieceLength - 1) / pieceLength)
 	sums := make([]byte, count*sha1.Size)
 	workers = hashers(workers, count, pieceLength)
@@ -119,15 +116,24 @@ func hashPieces(ctx context.Context, r io.Reader, size, pieceLength int64, worke
 	}
 	defer group.Wait()
 	defer close(jobs)
+	known := zeroSums{}
 	for i := range count {
 		if err := ctx.Err(); err != nil {
 			return nil, err
+		}
+		n := min(pieceLength, size-int64(i)*pieceLength)
+		if hole, err := r.skip(n); err != nil {
+			return nil, err
+		} else if hole {
+			sum := known.sum(n)
+			copy(sums[i*sha1.Size:], sum[:])
+			continue
 		}
 		buffer := <-free
 		if buffer == nil {
 			buffer = make([]byte, min(size, pieceLength))
 		}
-		buffer = buffer[:min(pieceLength, size-int64(i)*pieceLength)]
+		buffer = buffer[:n]
 		if _, err := io.ReadFull(r, buffer); err != nil {
 			return nil, err
 		}

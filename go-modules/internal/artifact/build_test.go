@@ -115,19 +115,19 @@ func TestSourceChangesWhileItIsRead(t *testing.T) {
 				src := tree{"a": content(30_000), "b": content(10), "c": ""}.write(t, filepath.Join(t.TempDir(), "src"))
 				path, stat, err := openSource(src)
 				must(t, err)
-				r, err := newReader(t.Context(), path, &stat, nil)
+				r, err := newReader(t.Context(), path, &stat, &BuildOptions{})
 				must(t, err)
 				defer r.close()
 				if !late {
 					must(t, c.change(src))
 				}
-				_, err = hashPieces(t.Context(), r, r.size(), MinPieceLength, 1)
+				_, err = hashPieces(t.Context(), r, MinPieceLength, 1)
 				if late {
 					must(t, err)
 					must(t, c.change(src))
 				}
 				if err == nil {
-					err = r.unchanged(t.Context(), nil)
+					err = r.unchanged(t.Context(), &BuildOptions{})
 				}
 				wantError(t, err, "Source "+src, c.want)
 				if !errors.Is(err, ErrChanged) && !strings.Contains(err.Error(), "cannot be read") {

@@ -34,10 +34,12 @@ type (
 	}
 	fileEntry struct {
 		Attr        string   `bencode:"attr,omitempty"`
+		Hardlink    []string `bencode:"hardlink,omitempty"` // path of the same file; the bytes are there too
 		Length      int64    `bencode:"length"`
 		Link        string   `bencode:"link,omitempty"` // literal target: BEP 47 has no absolute ones and none outside
 		Mode        *uint32  `bencode:"mode,omitempty"`
 		MTime       int64    `bencode:"mtime"`
+		Nsec        int64    `bencode:"nsec,omitempty"` // of mtime
 		Path        []string `bencode:"path"`
 		SymlinkPath []string `bencode:"symlink path,omitempty"`
 	}
@@ -45,10 +47,12 @@ type (
 		Dirs  []dirEntry `bencode:"dirs,omitempty"`
 		Mode  uint32     `bencode:"mode"` // of the single file or of the root directory
 		MTime int64      `bencode:"mtime"`
+		Nsec  int64      `bencode:"nsec,omitempty"`
 	}
 	dirEntry struct {
 		Mode  uint32   `bencode:"mode"`
 		MTime int64    `bencode:"mtime"`
+		Nsec  int64    `bencode:"nsec,omitempty"`
 		Path  []string `bencode:"path"`
 	}
 )
@@ -58,7 +62,7 @@ func encode(name string, entries []entry, o BuildOptions, pieces, whole []byte) 
 	var info any
 	source := entries[0]
 	murder := extras{}
-	murder.Mode, murder.MTime = source.meta()
+	murder.Mode, murder.MTime, murder.Nsec = source.meta()
 	if !source.dir() {
 		info = singleInfo{
 			Attr: executable(source.mode), Length: source.size, Murder: murder,
@@ -73,7 +77,7 @@ func encode(name string, entries []entry, o BuildOptions, pieces, whole []byte) 
 				continue
 			}
 			dir := dirEntry{Path: strings.Split(e.path, "/")}
-			dir.Mode, dir.MTime = e.meta()
+			dir.Mode, dir.MTime, dir.Nsec = e.meta()
 			murder.Dirs = append(murder.Dirs, dir)
 		}
 		info = treeInfo{
@@ -89,8 +93,8 @@ func encode(name string, entries []entry, o BuildOptions, pieces, whole []byte) 
 }
 
 func encodeFile(e *entry) fileEntry {
-	mode, mtime := e.meta()
-	file := fileEntry{Path: strings.Split(e.path, "/"), MTime: mtime}
+	mode, mtime, nsec := e.meta()
+	file := fileEntry{Path: strings.Split(e.path, "/"), MTime: mtime, Nsec: nsec}
 	if e.mode&unix.S_IFMT == unix.S_IFLNK {
 		file.Link = e.link
 		if target := fromRoot(e.path, e.link); target != nil {
@@ -99,6 +103,9 @@ func encodeFile(e *entry) fileEntry {
 		return file
 	}
 	file.Length, file.Mode, file.Attr = e.size, &mode, executable(mode)
+	if e.hardlink != "" {
+		file.Hardlink = strings.Split(e.hardlink, "/")
+	}
 	return file
 }
 

@@ -78,7 +78,7 @@ func listing(t testing.TB, root string) map[string]string {
 			return err
 		}
 		rel, _ := filepath.Rel(root, path)
-		line := fmt.Sprintf("%v %d", stat.Mode(), stat.ModTime().Unix())
+		line := fmt.Sprintf("%v %d", stat.Mode(), stat.ModTime().UnixNano())
 		switch {
 		case stat.Mode()&fs.ModeSymlink != 0:
 			target, err := os.Readlink(path)

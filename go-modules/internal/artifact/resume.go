@@ -36,7 +36,7 @@ func (p *Plan) prepare() (store *Store, resumed bool, err error) {
 		if err := s.openContent(); err != nil {
 			return nil, false, p.writeError(err)
 		}
-		if resumed, err = p.prune(""); err != nil {
+		if resumed, err = p.prune(); err != nil {
 			return nil, false, p.writeError(err)
 		}
 		dir, err := s.content.clone()
@@ -120,9 +120,17 @@ func (p *Plan) index() map[string]int32 {
 	return p.nodes
 }
 
-// prune removes from the staged tree what is not the torrent's, or is not safe to write to, and makes the rest writable
+// prune makes a staged tree again what the pieces have made, and says whether any file was left.
+func (p *Plan) prune() (resumed bool, err error) {
+	if err := p.pruneHardlinks(); err != nil {
+		return false, err
+	}
+	return p.pruneDirectory("")
+}
+
+// pruneDirectory removes from the staged tree what is not the torrent's, or is not safe to write to, and makes the rest writable
 // again. It says whether any file was left.
-func (p *Plan) prune(dir string) (resumed bool, err error) {
+func (p *Plan) pruneDirectory(dir string) (resumed bool, err error) {
 	names, err := p.staging.content.names(dir)
 	if err != nil {
 		return false, err
@@ -144,7 +152,7 @@ func (p *Plan) prune(dir string) (resumed bool, err error) {
 		case known && i < 0 && stat.Mode&unix.S_IFMT == unix.S_IFDIR:
 			if err = chmod(at, name, 0o700); err == nil {
 				var below bool
-				below, err = p.prune(path)
+				below, err = p.pruneDirectory(path)
 				resumed = resumed || below
 			}
 		case known && i >= 0 && p.torrent.Files[i].regular() && mayResume(&stat):

@@ -136,7 +136,7 @@ func TestInfohashIsStable(t *testing.T) {
 	if first.Infohash != again.Infohash {
 		t.Error("announce or workers changed the infohash")
 	}
-	const want = "467f3c94799211c278550f905949e52358f6577a"
+	const want = "0b7bf1f6e9d7e6ba48f2c33c6928401a9cddafcd"
 	if got := hex.EncodeToString(first.Infohash[:]); got != want {
 		t.Errorf("infohash is %s, want %s", got, want)
 	}

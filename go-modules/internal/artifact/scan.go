@@ -3,6 +3,7 @@ package artifact
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -24,25 +25,29 @@ func stampOf(stat *unix.Stat_t) stamp {
 
 // entry is one file, symlink or directory of a source.
 type entry struct {
-	path string // relative, "" for the source itself
-	link string // a symlink's target
-	mode uint32 // st_mode
+	path     string // relative, "" for the source itself
+	link     string // a symlink's target
+	hardlink string // path of the entry before that is the same file
+	mode     uint32 // st_mode
+	sparse   bool   // it may have holes
 	stamp
+}
+
+func newEntry(path string, stat *unix.Stat_t) entry {
+	return entry{path: path, mode: stat.Mode, sparse: stat.Blocks*512 < stat.Size, stamp: stampOf(stat)}
 }
 
 func (e *entry) dir() bool { return e.mode&unix.S_IFMT == unix.S_IFDIR }
 
-// meta returns permission bits and modification time as the torrent carries them.
-func (e *entry) meta() (mode uint32, mtime int64) {
-	return e.mode & 0o7777, floorSeconds(e.mtime)
-}
+func (e *entry) regular() bool { return e.mode&unix.S_IFMT == unix.S_IFREG }
 
-func floorSeconds(ns int64) int64 {
-	seconds := ns / 1e9
-	if ns%1e9 < 0 {
-		seconds--
+// meta returns permission bits and modification time as the torrent carries them.
+func (e *entry) meta() (mode uint32, mtime, nsec int64) {
+	mtime, nsec = e.mtime/1e9, e.mtime%1e9
+	if nsec < 0 {
+		mtime, nsec = mtime-1, nsec+1e9
 	}
-	return seconds
+	return e.mode & 0o7777, mtime, nsec
 }
 
 // scanner lists a source tree in the order of comparePaths, the source itself first. Symlinks are listed, never followed.
@@ -51,17 +56,49 @@ type scanner struct {
 	root    *root
 	exclude []string
 	entries []entry
+	special []entry             // what cannot be deployed
+	linked  map[identity]string // paths of files with more than one link
 }
 
-func scan(ctx context.Context, r *root, exclude []string) ([]entry, error) {
-	s := scanner{ctx: ctx, root: r, exclude: exclude}
+// identity is what hard links of one file have in common.
+type identity struct{ device, number uint64 }
+
+// scan returns what is to be deployed, and the pipes, sockets and devices that are left out, which is refused unless
+// options say to skip them.
+func scan(ctx context.Context, r *root, o *BuildOptions) (entries []entry, skipped []string, err error) {
+	s := scanner{ctx: ctx, root: r, exclude: o.Exclude, linked: map[identity]string{}}
 	var stat unix.Stat_t
 	if err := unix.Fstat(r.fd(), &stat); err != nil {
-		return nil, because(err, "Source %s cannot be read", show(r.path))
+		return nil, nil, because(err, "Source %s cannot be read", show(r.path))
 	}
-	s.entries = append(s.entries, entry{mode: stat.Mode, stamp: stampOf(&stat)})
-	err := s.directory("")
-	return s.entries, err
+	s.entries = append(s.entries, newEntry("", &stat))
+	if err := s.directory(""); err != nil {
+		return nil, nil, err
+	}
+	if len(s.special) > 0 && !o.SkipSpecial {
+		return nil, nil, s.refusal()
+	}
+	for _, e := range s.special {
+		skipped = append(skipped, e.path)
+	}
+	return s.entries, skipped, nil
+}
+
+// refusal names what cannot be deployed.
+func (s *scanner) refusal() error {
+	const most = 5
+	var others strings.Builder
+	for i, e := range s.special[1:] {
+		if i == most {
+			fmt.Fprintf(&others, " and %d more", len(s.special)-1-most)
+			break
+		}
+		fmt.Fprintf(&others, ", %s (%s)", show(s.root.join(e.path)), kindOf(fileMode(e.mode)))
+	}
+	also := strings.Replace(others.String(), ",", "; nor can", 1)
+	first := &s.special[0]
+	return fault(nil, "Source %s is a %s and cannot be deployed%s; remove it, exclude it, or leave such files out (special=skip)",
+		show(s.root.join(first.path)), kindOf(fileMode(first.mode)), also)
 }
 
 func (s *scanner) directory(dir string) error {
@@ -89,7 +126,7 @@ func (s *scanner) visit(c *cursor, path string) error {
 	} else if err != nil {
 		return because(err, "Source %s cannot be read", show(s.root.join(path)))
 	}
-	e := entry{path: path, mode: stat.Mode, stamp: stampOf(&stat)}
+	e := newEntry(path, &stat)
 	if excluded(s.exclude, path, e.dir()) {
 		return nil
 	}
@@ -98,6 +135,9 @@ func (s *scanner) visit(c *cursor, path string) error {
 	}
 	switch stat.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
+		if stat.Nlink > 1 {
+			e.hardlink = s.first(identity{stat.Dev, stat.Ino}, path)
+		}
 	case unix.S_IFDIR:
 		s.entries = append(s.entries, e)
 		return s.directory(path)
@@ -107,11 +147,20 @@ func (s *scanner) visit(c *cursor, path string) error {
 		}
 		e.size = 0
 	default:
-		return fault(nil, "Source %s is a %s and cannot be deployed; remove it or exclude it",
-			show(s.root.join(path)), kindOf(fileMode(stat.Mode)))
+		s.special = append(s.special, e)
+		return nil
 	}
 	s.entries = append(s.entries, e)
 	return nil
+}
+
+// first returns the path under which the scan has met a file before, "" when this is the first time.
+func (s *scanner) first(file identity, path string) string {
+	before, met := s.linked[file]
+	if !met {
+		s.linked[file] = path
+	}
+	return before
 }
 
 func join(dir, name string) string {

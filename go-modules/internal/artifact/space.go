@@ -44,7 +44,7 @@ func (p *Plan) needed(block int64) (bytes int64, files uint64) {
 	}
 	for i := range p.torrent.Files {
 		file := &p.torrent.Files[i]
-		if file.Pad {
+		if file.Pad || file.Hardlink != "" {
 			continue
 		}
 		staged := contentName

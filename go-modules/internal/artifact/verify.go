@@ -51,7 +51,7 @@ func eachPiece(ctx context.Context, t *Torrent, r io.ReaderAt, workers int, repo
 	}
 	for range hashers(workers, int(count), t.PieceLength) {
 		group.Go(func() {
-			v := verifier{torrent: t, reader: r}
+			v := verifier{torrent: t, reader: r, zeros: zeroSums{}}
 			for i := next.Add(1) - 1; i < count; i = next.Add(1) - 1 {
 				err := ctx.Err()
 				ok := false
@@ -73,7 +73,7 @@ type verifier struct {
 	torrent *Torrent
 	reader  io.ReaderAt
 	buffer  []byte
-	zeros   map[int64][sha1.Size]byte // sums of that many zeros
+	zeros   zeroSums
 }
 
 func (v *verifier) piece(i int) (bool, error) {
@@ -81,7 +81,7 @@ func (v *verifier) piece(i int) (bool, error) {
 	if store, ok := v.reader.(*Store); ok {
 		hole, err := store.hole(off, n)
 		if hole || err != nil {
-			return hole && v.zero(n) == v.torrent.PieceHash(i), ignoreMissing(err)
+			return hole && v.zeros.sum(n) == v.torrent.PieceHash(i), ignoreMissing(err)
 		}
 	}
 	if v.buffer == nil {
@@ -104,18 +104,6 @@ func ignoreMissing(err error) error {
 		}
 	}
 	return err
-}
-
-func (v *verifier) zero(n int64) [sha1.Size]byte {
-	sum, known := v.zeros[n]
-	if !known {
-		if v.zeros == nil {
-			v.zeros = map[int64][sha1.Size]byte{}
-		}
-		sum = sha1.Sum(make([]byte, n))
-		v.zeros[n] = sum
-	}
-	return sum
 }
 
 // hole says whether n bytes from off are nothing but holes in sparse files, which need not be read: after a restart most of
