@@ -2,13 +2,9 @@ package artifact
 
 import (
 	"context"
-	"crypto/sha1"
 	"fmt"
-	"io"
 	"math/bits"
 	"path/filepath"
-	"runtime"
-	"sync"
 )
 
 // BuildOptions say how Build makes a torrent. The zero value is good.
@@ -33,22 +29,22 @@ func Build(ctx context.Context, src string, o BuildOptions) (*Torrent, *Source, 
 	if err != nil {
 		return nil, nil, err
 	}
-	reader, err := newReader(ctx, path, &stat, &o)
+	found, err := take(ctx, path, &stat, &o)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer reader.close()
+	defer found.close()
 	if o.PieceLength == 0 {
-		o.PieceLength = pieceLength(reader.size())
+		o.PieceLength = pieceLength(found.size)
 	}
-	pieces, err := hashPieces(ctx, reader, o.PieceLength, o.Workers)
+	pieces, whole, err := found.hash(ctx, o.PieceLength, o.Workers)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := reader.unchanged(ctx, &o); err != nil {
+	if err := found.unchanged(ctx, &o); err != nil {
 		return nil, nil, err
 	}
-	raw, err := encode(name(path), reader.entries, o, pieces, reader.whole.Sum(nil))
+	raw, err := encode(name(path), found.entries, o, pieces, whole)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode torrent: %w", err)
 	}
@@ -56,11 +52,14 @@ func Build(ctx context.Context, src string, o BuildOptions) (*Torrent, *Source, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("read own torrent: %w", err)
 	}
-	source := &Source{Root: path, Skipped: reader.skipped, torrent: t}
-	for _, e := range reader.entries {
-		if !e.dir() {
+	source := &Source{Root: path, torrent: t}
+	for i := range found.entries {
+		if e := &found.entries[i]; !e.dir() {
 			source.stamps = append(source.stamps, e.stamp)
 		}
+	}
+	for i := range found.special {
+		source.Skipped = append(source.Skipped, found.special[i].path)
 	}
 	return t, source, nil
 }
@@ -87,66 +86,4 @@ func pieceLength(size int64) int64 {
 		length *= 2
 	}
 	return length
-}
-
-// hashPieces returns the SHA-1 sums of all pieces. One goroutine (the caller's) reads, workers hash.
-func hashPieces(ctx context.Context, r *reader, pieceLength int64, workers int) ([]byte, error) {
-	size := r.size()
-	count := int((size + pieceLength - 1) / pieceLength)
-	sums := make([]byte, count*sha1.Size)
-	workers = hashers(workers, count, pieceLength)
-	type piece struct {
-		index int
-		data  []byte
-	}
-	jobs := make(chan piece)
-	free := make(chan []byte, workers+1)
-	for range workers + 1 {
-		free <- nil
-	}
-	var group sync.WaitGroup
-	for range workers {
-		group.Go(func() {
-			for job := range jobs {
-				sum := sha1.Sum(job.data)
-				copy(sums[job.index*sha1.Size:], sum[:])
-				free <- job.data
-			}
-		})
-	}
-	defer group.Wait()
-	defer close(jobs)
-	known := zeroSums{}
-	for i := range count {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		n := min(pieceLength, size-int64(i)*pieceLength)
-		if hole, err := r.skip(n); err != nil {
-			return nil, err
-		} else if hole {
-			sum := known.sum(n)
-			copy(sums[i*sha1.Size:], sum[:])
-			continue
-		}
-		buffer := <-free
-		if buffer == nil {
-			buffer = make([]byte, min(size, pieceLength))
-		}
-		buffer = buffer[:n]
-		if _, err := io.ReadFull(r, buffer); err != nil {
-			return nil, err
-		}
-		jobs <- piece{i, buffer}
-	}
-	return sums, nil
-}
-
-// hashers bounds the number of workers so that their piece buffers stay within memory that does not grow with the artifact.
-func hashers(wanted, pieces int, pieceLength int64) int {
-	const memory = 32 << 20
-	if wanted <= 0 {
-		wanted = runtime.GOMAXPROCS(0)
-	}
-	return max(1, min(wanted, pieces, int(memory/pieceLength)-1))
 }

@@ -2,53 +2,122 @@ package artifact
 
 import (
 	"context"
-	"crypto/sha1"
 	"errors"
-	"hash"
 	"io"
 	"io/fs"
 	"path/filepath"
+	"sort"
 
 	"golang.org/x/sys/unix"
 )
 
-// reader reads all files of a source, one after the other, and makes sure that each is what the scan found.
-type reader struct {
-	root    *root // nil when the source is a single file
-	path    string
-	entries []entry
-	skipped []string // what the scan left out
-	cursor  cursor
-	next    int         // index of the entry to open next
-	file    *sourceFile // nil when the next one is to be opened
-	whole   hash.Hash   // SHA-1 of all that was read of a single file
+// snapshot is what is at a source.
+type snapshot struct {
+	catalog
+	root *root // nil when the source is a single file
+	path string
 }
 
-func newReader(ctx context.Context, path string, stat *unix.Stat_t, o *BuildOptions) (*reader, error) {
-	r := &reader{path: path, whole: sha1.New()}
+func take(ctx context.Context, path string, stat *unix.Stat_t, o *BuildOptions) (*snapshot, error) {
+	s := &snapshot{path: path}
 	if stat.Mode&unix.S_IFMT == unix.S_IFREG {
-		r.entries = []entry{newEntry("", stat)}
-		return r, nil
+		e := newEntry("", stat)
+		e.linked = false
+		s.append(&e)
+		return s, nil
 	}
 	var err error
-	if r.root, err = openRoot(path); err != nil {
+	if s.root, err = openRoot(path); err != nil {
 		return nil, because(err, "Source directory %s cannot be read", show(path))
 	}
-	r.cursor.root = r.root
-	if r.entries, r.skipped, err = scan(ctx, r.root, o); err != nil {
-		r.close()
+	if s.catalog, err = scan(ctx, s.root, o); err == nil && !o.SkipSpecial {
+		err = s.refuseSpecial(s.root)
+	}
+	if err != nil {
+		s.close()
 		return nil, err
 	}
-	return r, nil
+	return s, nil
 }
 
-func (r *reader) size() (total int64) {
-	for i := range r.entries {
-		if r.entries[i].regular() {
-			total += r.entries[i].size
+func (s *snapshot) close() {
+	if s.root != nil {
+		s.root.Close()
+	}
+}
+
+// at is the index of the entry that holds the byte of the stream at off.
+func (s *snapshot) at(off int64) int {
+	return sort.Search(len(s.entries), func(i int) bool { return s.entries[i].offset+s.entries[i].bytes() > off })
+}
+
+// unchanged looks at the whole source once more: at every file, and for ones that came or went meanwhile.
+func (s *snapshot) unchanged(ctx context.Context, o *BuildOptions) error {
+	path, stat, err := openSource(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return vanished(s.path, during)
+	} else if err != nil {
+		return err
+	}
+	again, err := take(ctx, path, &stat, o)
+	if err != nil {
+		return err
+	}
+	defer again.close()
+	for i := range min(len(s.entries), len(again.entries)) {
+		before, after := &s.entries[i], &again.entries[i]
+		switch order := comparePaths(before.path, after.path); {
+		case order < 0:
+			return vanished(s.join(before.path), during)
+		case order > 0:
+			return appeared(s.join(after.path))
+		case before.mode != after.mode || before.link != after.link || before.hardlink != after.hardlink:
+			return fault(ErrChanged, "Source %s changed %s (type, mode or link target); wait until it is complete and deploy again",
+				show(s.join(before.path)), during)
+		case before.dir():
+			continue // what is in it counts, and each of its entries is compared
+		case before.stamp != after.stamp:
+			return changed(s.join(before.path), during, before.stamp, after.stamp)
 		}
 	}
-	return total
+	switch n, m := len(s.entries), len(again.entries); {
+	case n > m:
+		return vanished(s.join(s.entries[m].path), during)
+	case n < m:
+		return appeared(s.join(again.entries[n].path))
+	}
+	return nil
+}
+
+func appeared(path string) error {
+	return fault(ErrChanged, "Source %s changed %s (new); wait until it is complete and deploy again", show(path), during)
+}
+
+func (s *snapshot) join(path string) string { return filepath.Join(s.path, path) }
+
+// reader reads the files of a source as one stream. It is for one goroutine.
+type reader struct {
+	*snapshot
+	cursor cursor
+	next   int         // index of the entry to open next
+	file   *sourceFile // nil when the next one is to be opened
+}
+
+func newReader(s *snapshot) *reader { return &reader{snapshot: s, cursor: cursor{root: s.root}} }
+
+// seek sets the offset in the stream of the next Read or skip, which must not lie before the last.
+func (r *reader) seek(off int64) error {
+	if r.file != nil && off < r.file.entry.offset+r.file.entry.size {
+		r.file.pos = off - r.file.entry.offset
+		return nil
+	}
+	r.closeFile()
+	r.next = r.at(off)
+	if err := r.advance(); err != nil {
+		return err
+	}
+	r.file.pos = off - r.file.entry.offset
+	return nil
 }
 
 // Read implements io.Reader over the bytes of all files.
@@ -56,27 +125,16 @@ func (r *reader) Read(p []byte) (int, error) {
 	if err := r.advance(); err != nil {
 		return 0, err
 	}
-	n, err := r.file.Read(p)
-	if r.root == nil {
-		r.whole.Write(p[:n])
-	}
-	return n, err
+	return r.file.Read(p)
 }
 
 // skip passes over the next n bytes if they are a hole of a sparse file.
-func (r *reader) skip(n int64) (bool, error) {
-	if err := r.advance(); err != nil {
-		return false, err
+func (r *reader) skip(n int64) bool {
+	if r.file.left() < n || r.file.hole() < n {
+		return false
 	}
-	f := r.file
-	if f.left() < n || f.hole() < n {
-		return false, nil
-	}
-	f.pos += n
-	for left := n; left > 0 && r.root == nil; left -= int64(len(zeros)) {
-		r.whole.Write(zeros[:min(left, int64(len(zeros)))])
-	}
-	return true, nil
+	r.file.pos += n
+	return true
 }
 
 // advance opens the file that holds the next byte; io.EOF says that there is none.
@@ -88,50 +146,11 @@ func (r *reader) advance() error {
 	for r.next < len(r.entries) {
 		e := &r.entries[r.next]
 		r.next++
-		if e.regular() && e.size > 0 {
+		if e.bytes() > 0 {
 			return r.open(e)
 		}
 	}
 	return io.EOF
-}
-
-// unchanged looks at the whole source once more: at every file, and for ones that came or went meanwhile.
-func (r *reader) unchanged(ctx context.Context, o *BuildOptions) error {
-	path, stat, err := openSource(r.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return vanished(r.path, during)
-	} else if err != nil {
-		return err
-	}
-	again, err := newReader(ctx, path, &stat, o)
-	if err != nil {
-		return err
-	}
-	defer again.close()
-	for i := range min(len(r.entries), len(again.entries)) {
-		before, after := &r.entries[i], &again.entries[i]
-		switch order := comparePaths(before.path, after.path); {
-		case order < 0:
-			return vanished(r.join(before.path), during)
-		case order > 0:
-			return appeared(r.join(after.path))
-		case before.mode != after.mode || before.link != after.link || before.hardlink != after.hardlink:
-			return fault(ErrChanged, "Source %s changed %s (type, mode or link target); wait until it is complete and deploy again",
-				show(r.join(before.path)), during)
-		case before.dir():
-			continue // what is in it counts, and each of its entries is compared
-		}
-		if err := changed(r.join(before.path), during, before.stamp, after.stamp); err != nil {
-			return err
-		}
-	}
-	switch n, m := len(r.entries), len(again.entries); {
-	case n > m:
-		return vanished(r.join(r.entries[m].path), during)
-	case n < m:
-		return appeared(r.join(again.entries[n].path))
-	}
-	return nil
 }
 
 // open opens the source file of an entry. Whether it is the one that the scan saw, unchanged shows when all is read.
@@ -231,12 +250,6 @@ func (f *sourceFile) short() error {
 
 func (f *sourceFile) path() string { return f.reader.join(f.entry.path) }
 
-func appeared(path string) error {
-	return fault(ErrChanged, "Source %s changed %s (new); wait until it is complete and deploy again", show(path), during)
-}
-
-func (r *reader) join(path string) string { return filepath.Join(r.path, path) }
-
 func (r *reader) closeFile() {
 	if r.file != nil {
 		unix.Close(r.file.fd)
@@ -247,7 +260,4 @@ func (r *reader) closeFile() {
 func (r *reader) close() {
 	r.closeFile()
 	r.cursor.close()
-	if r.root != nil {
-		r.root.Close()
-	}
 }

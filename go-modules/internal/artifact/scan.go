@@ -3,11 +3,12 @@ package artifact
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,13 +29,26 @@ type entry struct {
 	path     string // relative, "" for the source itself
 	link     string // a symlink's target
 	hardlink string // path of the entry before that is the same file
+	offset   int64  // of its first byte in the stream
+	device   uint64
 	mode     uint32 // st_mode
 	sparse   bool   // it may have holes
+	linked   bool   // there are more names of it
 	stamp
 }
 
 func newEntry(path string, stat *unix.Stat_t) entry {
-	return entry{path: path, mode: stat.Mode, sparse: stat.Blocks*512 < stat.Size, stamp: stampOf(stat)}
+	return entry{
+		path: path, device: stat.Dev, mode: stat.Mode, sparse: stat.Blocks*512 < stat.Size, linked: stat.Nlink > 1, stamp: stampOf(stat),
+	}
+}
+
+// bytes is how many bytes of the stream are the entry's.
+func (e *entry) bytes() int64 {
+	if e.regular() {
+		return e.size
+	}
+	return 0
 }
 
 func (e *entry) dir() bool { return e.mode&unix.S_IFMT == unix.S_IFDIR }
@@ -50,117 +64,103 @@ func (e *entry) meta() (mode uint32, mtime, nsec int64) {
 	return e.mode & 0o7777, mtime, nsec
 }
 
-// scanner lists a source tree in the order of comparePaths, the source itself first. Symlinks are listed, never followed.
+// scanner lists a source tree, several directories at once. Symlinks are listed, never followed.
 type scanner struct {
 	ctx     context.Context
 	root    *root
 	exclude []string
-	entries []entry
-	special []entry             // what cannot be deployed
-	linked  map[identity]string // paths of files with more than one link
+	slots   chan struct{} // for goroutines beside the first
+	group   sync.WaitGroup
 }
 
-// identity is what hard links of one file have in common.
-type identity struct{ device, number uint64 }
+// found is an entry, with all that lies below it if it is a directory.
+type found struct {
+	entry
+	below []*batch
+}
 
-// scan returns what is to be deployed, and the pipes, sockets and devices that are left out, which is refused unless
-// options say to skip them.
-func scan(ctx context.Context, r *root, o *BuildOptions) (entries []entry, skipped []string, err error) {
-	s := scanner{ctx: ctx, root: r, exclude: o.Exclude, linked: map[identity]string{}}
+// batch is what some of the names in a directory stand for. All batches of a directory together are in the order of comparePaths.
+type batch struct {
+	found []found
+	err   error
+}
+
+// scan lists the tree in the order of comparePaths, the source itself first.
+func scan(ctx context.Context, r *root, o *BuildOptions) (catalog, error) {
 	var stat unix.Stat_t
 	if err := unix.Fstat(r.fd(), &stat); err != nil {
-		return nil, nil, because(err, "Source %s cannot be read", show(r.path))
+		return catalog{}, because(err, "Source %s cannot be read", show(r.path))
 	}
-	s.entries = append(s.entries, newEntry("", &stat))
-	if err := s.directory(""); err != nil {
-		return nil, nil, err
-	}
-	if len(s.special) > 0 && !o.SkipSpecial {
-		return nil, nil, s.refusal()
-	}
-	for _, e := range s.special {
-		skipped = append(skipped, e.path)
-	}
-	return s.entries, skipped, nil
+	s := scanner{ctx: ctx, root: r, exclude: o.Exclude, slots: make(chan struct{}, processors(o.Workers)-1)}
+	batches := s.directory("")
+	s.group.Wait()
+	c := catalog{entries: []entry{newEntry("", &stat)}, linked: map[identity]string{}}
+	return c, c.add(batches)
 }
 
-// refusal names what cannot be deployed.
-func (s *scanner) refusal() error {
-	const most = 5
-	var others strings.Builder
-	for i, e := range s.special[1:] {
-		if i == most {
-			fmt.Fprintf(&others, " and %d more", len(s.special)-1-most)
-			break
-		}
-		fmt.Fprintf(&others, ", %s (%s)", show(s.root.join(e.path)), kindOf(fileMode(e.mode)))
-	}
-	also := strings.Replace(others.String(), ",", "; nor can", 1)
-	first := &s.special[0]
-	return fault(nil, "Source %s is a %s and cannot be deployed%s; remove it, exclude it, or leave such files out (special=skip)",
-		show(s.root.join(first.path)), kindOf(fileMode(first.mode)), also)
-}
-
-func (s *scanner) directory(dir string) error {
-	if err := s.ctx.Err(); err != nil {
-		return err
-	}
+// directory lists a directory and has others look at its entries, as long as there are slots.
+func (s *scanner) directory(dir string) (batches []*batch) {
 	names, err := s.root.names(dir)
-	if err != nil {
-		return because(err, "Source directory %s cannot be read", show(s.root.join(dir)))
+	if err == nil {
+		err = s.ctx.Err()
 	}
+	if err != nil {
+		return []*batch{{err: because(err, "Source directory %s cannot be read", show(s.root.join(dir)))}}
+	}
+	const most = 1000
+	for names := range slices.Chunk(names, most) {
+		b := &batch{}
+		batches = append(batches, b)
+		select {
+		case s.slots <- struct{}{}:
+			s.group.Go(func() {
+				b.err = s.visitAll(b, dir, names)
+				<-s.slots
+			})
+		default:
+			b.err = s.visitAll(b, dir, names)
+		}
+	}
+	return batches
+}
+
+func (s *scanner) visitAll(b *batch, dir string, names []string) error {
 	c := cursor{root: s.root}
 	defer c.close()
+	b.found = make([]found, 0, len(names))
 	for _, name := range names {
-		if err := s.visit(&c, join(dir, name)); err != nil {
+		if err := s.visit(&c, b, join(dir, name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *scanner) visit(c *cursor, path string) error {
+func (s *scanner) visit(c *cursor, b *batch, path string) error {
 	stat, err := c.stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return vanished(s.root.join(path), during)
 	} else if err != nil {
 		return because(err, "Source %s cannot be read", show(s.root.join(path)))
 	}
-	e := newEntry(path, &stat)
-	if excluded(s.exclude, path, e.dir()) {
+	f := found{entry: newEntry(path, &stat)}
+	if excluded(s.exclude, path, f.dir()) {
 		return nil
 	}
 	if len(path) > maxPath {
 		return fault(nil, "Source %s has a path of %d bytes; at most %d can be deployed", show(s.root.join(path)), len(path), maxPath)
 	}
 	switch stat.Mode & unix.S_IFMT {
-	case unix.S_IFREG:
-		if stat.Nlink > 1 {
-			e.hardlink = s.first(identity{stat.Dev, stat.Ino}, path)
-		}
 	case unix.S_IFDIR:
-		s.entries = append(s.entries, e)
-		return s.directory(path)
+		f.below = s.directory(path)
 	case unix.S_IFLNK:
-		if e.link, err = c.readlink(path); err != nil {
+		if f.link, err = c.readlink(path); err != nil {
 			return because(err, "Source %s cannot be read", show(s.root.join(path)))
 		}
-		e.size = 0
-	default:
-		s.special = append(s.special, e)
-		return nil
+		f.size = 0
 	}
-	s.entries = append(s.entries, e)
+	b.found = append(b.found, f)
 	return nil
-}
-
-// first returns the path under which the scan has met a file before, "" when this is the first time.
-func (s *scanner) first(file identity, path string) string {
-	before, met := s.linked[file]
-	if !met {
-		s.linked[file] = path
-	}
-	return before
 }
 
 func join(dir, name string) string {

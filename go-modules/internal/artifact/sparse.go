@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"errors"
+	"hash"
 	"io"
 
 	"golang.org/x/sys/unix"
@@ -21,13 +22,18 @@ func (z zeroSums) sum(n int64) [sha1.Size]byte {
 	sum, known := z[n]
 	if !known {
 		h := sha1.New()
-		for left := n; left > 0; left -= int64(len(zeros)) {
-			h.Write(zeros[:min(left, int64(len(zeros)))])
-		}
+		hashZeros(h, n)
 		sum = [sha1.Size]byte(h.Sum(nil))
 		z[n] = sum
 	}
 	return sum
+}
+
+// hashZeros adds n zeros to a hash.
+func hashZeros(h hash.Hash, n int64) {
+	for ; n > 0; n -= int64(len(zeros)) {
+		h.Write(zeros[:min(n, int64(len(zeros)))])
+	}
 }
 
 func isZero(p []byte) bool {
