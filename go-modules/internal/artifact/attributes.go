@@ -213,11 +213,16 @@ func dress(at int, name string, now *unix.Stat_t, want look) error {
 			return fmt.Errorf("change mode: %w", err)
 		}
 	}
-	if want.hasTime {
-		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, want.mtime}
-		if err := unix.UtimesNanoAt(at, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return fmt.Errorf("change modification time: %w", err)
-		}
+	if want.hasTime && now.Mtim != want.mtime {
+		return want.setTime(at, name)
+	}
+	return nil
+}
+
+func (l *look) setTime(at int, name string) error {
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, l.mtime}
+	if err := unix.UtimesNanoAt(at, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("change modification time: %w", err)
 	}
 	return nil
 }

@@ -133,7 +133,7 @@ func inParallel(count, workers int, newWorker func() (work func(i int) error, do
 	for range workers - 1 {
 		group.Go(run)
 	}
-	run()
+	run() // also by the caller, who may be the only one
 	group.Wait()
 	if errors.Is(failure, errEnough) {
 		return nil

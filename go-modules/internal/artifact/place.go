@@ -175,13 +175,8 @@ func (t *placer) complete() error {
 			return err
 		}
 	}
-	for i := range t.torrent.Files {
-		if err := t.ctx.Err(); err != nil {
-			return err
-		}
-		if err := t.file(&t.torrent.Files[i]); err != nil {
-			return err
-		}
+	if err := t.files(); err != nil {
+		return err
 	}
 	if err := t.linkUp(); err != nil {
 		return err
@@ -202,6 +197,28 @@ func (t *placer) complete() error {
 		return err
 	}
 	return unix.Syncfs(t.staging.content.fd())
+}
+
+// files completes all files, many at once.
+func (t *placer) files() error {
+	const most = 1000
+	count := (len(t.torrent.Files) + most - 1) / most
+	return inParallel(count, min(count, processors(0)), func() (func(i int) error, func()) {
+		worker := *t
+		worker.staged, worker.oldAt = cursor{root: t.staging.content}, cursor{root: t.old}
+		work := func(i int) error {
+			for j := range t.torrent.Files[i*most : min(len(t.torrent.Files), (i+1)*most)] {
+				if err := worker.file(&t.torrent.Files[i*most+j]); err != nil {
+					return err
+				}
+			}
+			return t.ctx.Err()
+		}
+		return work, func() {
+			worker.staged.close()
+			worker.oldAt.close()
+		}
+	})
 }
 
 // file makes an entry that takes no bytes, or makes sure that the pieces made it, and dresses it.

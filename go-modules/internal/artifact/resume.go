@@ -44,6 +44,7 @@ func (p *Plan) prepare() (store *Store, resumed bool, err error) {
 			return nil, false, err
 		}
 		store = newStore(p.torrent, dir, "", true)
+		store.look = func(file *File) look { return p.look(file.Meta, file.Exec, false, nil, false) }
 	}
 	store.fail = p.writeError
 	return store, resumed, nil
@@ -156,7 +157,9 @@ func (p *Plan) pruneDirectory(dir string) (resumed bool, err error) {
 				resumed = resumed || below
 			}
 		case known && i >= 0 && p.torrent.Files[i].regular() && mayResume(&stat):
-			err = chmod(at, name, 0o600)
+			if stat.Mode&0o600 != 0o600 {
+				err = chmod(at, name, 0o600)
+			}
 			resumed = true
 		default:
 			err = p.staging.content.remove(path)

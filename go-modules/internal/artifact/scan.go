@@ -69,7 +69,7 @@ type scanner struct {
 	ctx     context.Context
 	root    *root
 	exclude []string
-	slots   chan struct{} // for goroutines beside the first
+	slots   chan struct{} // for goroutines beside the first; nil for none
 	group   sync.WaitGroup
 }
 
@@ -91,7 +91,10 @@ func scan(ctx context.Context, r *root, o *BuildOptions) (catalog, error) {
 	if err := unix.Fstat(r.fd(), &stat); err != nil {
 		return catalog{}, because(err, "Source %s cannot be read", show(r.path))
 	}
-	s := scanner{ctx: ctx, root: r, exclude: o.Exclude, slots: make(chan struct{}, processors(o.Workers)-1)}
+	s := scanner{ctx: ctx, root: r, exclude: o.Exclude}
+	if n := processors(o.Workers); n > 1 {
+		s.slots = make(chan struct{}, n) // this goroutine soon does nothing but wait
+	}
 	batches := s.directory("")
 	s.group.Wait()
 	c := catalog{entries: []entry{newEntry("", &stat)}, linked: map[identity]string{}}

@@ -26,6 +26,7 @@ type Store struct {
 	root    *root
 	single  string                // name of the single file in root
 	fail    func(err error) error // makes a failed write into a message
+	look    func(*File) look      // what a new file is to look like, as far as that is known; nil for nothing special
 	staged  bool                  // hard links are not made yet: their bytes are those of the first
 
 	mu     sync.Mutex

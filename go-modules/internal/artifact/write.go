@@ -47,8 +47,8 @@ func (s *Store) writePart(i int, p []byte, off int64) error {
 	return nil
 }
 
-// writeNew writes a whole file if there is none yet. Trees are mostly files that are shorter than a piece: a third of the
-// system calls that writePart makes do for them.
+// writeNew writes a whole file if there is none yet, and gives it the look that Place will want, as far as it is known. Trees are
+// mostly files that are shorter than a piece: a third of the system calls that writePart makes do for them.
 func (s *Store) writeNew(c *cursor, i int, p []byte) (made bool, err error) {
 	if !s.writing() {
 		return false, nil
@@ -63,7 +63,12 @@ func (s *Store) writeNew(c *cursor, i int, p []byte) (made bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	fd, err := openat(at, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	want := look{mode: 0o600}
+	if s.look != nil {
+		want = s.look(&s.torrent.Files[i])
+		want.mode |= 0o600 // until Place: it is read for others, and perhaps written once more
+	}
+	fd, err := openat(at, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, want.mode)
 	if errors.Is(err, unix.EEXIST) {
 		return false, nil
 	}
@@ -75,6 +80,9 @@ func (s *Store) writeNew(c *cursor, i int, p []byte) (made bool, err error) {
 			err = writeSparse(fd, p, 0)
 		}
 		err = errors.Join(err, unix.Close(fd))
+	}
+	if err == nil && want.hasTime {
+		err = want.setTime(at, name)
 	}
 	if err != nil {
 		return false, &fs.PathError{Op: "write", Path: s.root.join(path), Err: err}
