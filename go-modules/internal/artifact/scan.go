@@ -173,8 +173,8 @@ func join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// excluded matches the patterns, as path.Match understands them, against the name and against the path from the root.
-// As in .gitignore, "/" at a pattern's end means directories only, and at its start the path only.
+// excluded matches the patterns, as path.Match understands them, against the name and against the path from the root, where "**" stands
+// for any directories. As in .gitignore, "/" at a pattern's end means directories only, and at its start the path only.
 func excluded(patterns []string, name string, dir bool) bool {
 	for _, pattern := range patterns {
 		pattern, only := strings.CutSuffix(pattern, "/")
@@ -182,7 +182,7 @@ func excluded(patterns []string, name string, dir bool) bool {
 			continue
 		}
 		pattern, anchored := strings.CutPrefix(pattern, "/")
-		if match, _ := path.Match(pattern, name); match {
+		if matchPath(pattern, name) {
 			return true
 		}
 		if match, _ := path.Match(pattern, path.Base(name)); match && !anchored {
@@ -190,6 +190,20 @@ func excluded(patterns []string, name string, dir bool) bool {
 		}
 	}
 	return false
+}
+
+func matchPath(pattern, name string) bool {
+	if !strings.Contains(pattern, "**") {
+		match, _ := path.Match(pattern, name)
+		return match
+	}
+	first, rest, more := strings.Cut(pattern, "/")
+	component, below, deeper := strings.Cut(name, "/")
+	if first == "**" {
+		return !more || matchPath(rest, name) || deeper && matchPath(pattern, below)
+	}
+	match, _ := path.Match(first, component)
+	return match && more == deeper && (!more || matchPath(rest, below))
 }
 
 func checkPatterns(patterns []string) error {

@@ -107,6 +107,10 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 			return err
 		}
 	}
+	if err := d.store.FillHoles(have); err != nil {
+		_ = ln.Close()
+		return err
+	}
 	d.swarm, err = swarm.New(swarm.Config{
 		Torrent: d.torrent, Store: d.store, Have: have, Announcer: client, Listener: ln,
 		Local: where.local(), IP: d.cfg.IP, UploadLimit: d.cfg.UploadLimit, DownloadLimit: d.cfg.DownloadLimit,
