@@ -133,6 +133,12 @@ func (o *seedOptions) check() error {
 	return nil
 }
 
+// Lean is daemon.Lean's.
+func (c seedConfig) Lean() any {
+	c.Raw, c.Source = nil, nil
+	return c
+}
+
 func (o *seedOptions) config(t *artifact.Torrent, source *artifact.Source) seedConfig {
 	return seedConfig{
 		Infohash: hex.EncodeToString(t.Infohash[:]), Torrent: o.torrent, Tracker: o.tracker, Token: daemon.Secret(o.token),
