@@ -13,8 +13,8 @@ version_added: 1.0.0
 author: the corvus.murder authors (@corvus)
 description:
   - Reads a file or a directory tree once, writes its C(.torrent), and starts a daemon that seeds it.
-  - A directory is seeded with everything in it, also empty files and directories, symbolic links (as links, wherever they point to),
-    hard links, permissions, modification times, and names of any bytes that a filesystem takes, UTF-8 or not.
+  - A directory is seeded with everything in it, also empty files and directories, symbolic links (as links, wherever
+    they point to), hard links, permissions, modification times, and names of any bytes that a filesystem takes, UTF-8 or not.
   - Holes of sparse files are not read, and not sent. At the destination every block of zeros becomes a hole.
   - If the source has changed since the seeder was started, the seeder is replaced.
 extends_documentation_fragment:
@@ -56,8 +56,8 @@ options:
   exclude:
     description:
       - Patterns of names in a directory that are left out, such as V(*.tmp).
-      - As in C(.gitignore) a pattern with V(/) in it is compared with the path from O(src), V(**) stands for any directories, and a pattern
-        that ends with V(/) is for directories only. A directory is left out with everything in it.
+      - As in C(.gitignore) a pattern with V(/) in it is compared with the path from O(src), V(**) stands for any
+        directories, and a pattern that ends with V(/) is for directories only. A directory is left out with everything in it.
     type: list
     elements: str
   special:
