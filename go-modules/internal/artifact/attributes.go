@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -60,6 +61,11 @@ type differences struct {
 }
 
 func (d *differences) add(path string, before, after map[string]any) {
+	if was, twice := d.before[path].(map[string]any); twice {
+		maps.Copy(was, before)
+		maps.Copy(d.after[path].(map[string]any), after)
+		return
+	}
 	if d.count++; d.count <= mostInDiff {
 		d.before[path], d.after[path] = before, after
 	}
@@ -131,7 +137,7 @@ func (p *Plan) adjustTree(c *cursor, apply bool, d *differences) error {
 			return err
 		}
 	}
-	return nil
+	return p.relink(c, apply, d)
 }
 
 // adjust compares one file or directory, called label in the diff, with what is asked for.
@@ -223,9 +229,9 @@ func (p *Plan) owner(meta Meta) owner {
 // look is how a file or directory is to look.
 type look struct {
 	mode    uint32
-	asked   owner // by an option, so that failing to set it is an error
-	kept    owner // of what was there before: as far as this user may
-	mtime   int64 // seconds since 1970, with hasTime
+	asked   owner         // by an option, so that failing to set it is an error
+	kept    owner         // of what was there before: as far as this user may
+	mtime   unix.Timespec // with hasTime
 	hasTime bool
 }
 
@@ -247,11 +253,16 @@ func dress(at int, name string, now *unix.Stat_t, want look) error {
 			return fmt.Errorf("change mode: %w", err)
 		}
 	}
-	if want.hasTime {
-		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: want.mtime}}
-		if err := unix.UtimesNanoAt(at, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return fmt.Errorf("change modification time: %w", err)
-		}
+	if want.hasTime && now.Mtim != want.mtime {
+		return want.setTime(at, name)
+	}
+	return nil
+}
+
+func (l *look) setTime(at int, name string) error {
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, l.mtime}
+	if err := unix.UtimesNanoAt(at, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("change modification time: %w", err)
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (p *Plan) copyFile(from, to spot, stat *unix.Stat_t) (err error) {
 	}
 	want := look{
 		mode: stat.Mode & 0o7777, asked: nobody, kept: owner{int(stat.Uid), int(stat.Gid)},
-		mtime: stat.Mtim.Sec, hasTime: true,
+		mtime: stat.Mtim, hasTime: true,
 	}
 	copyXattrs(in, out)
 	if err = dress(to.at, to.name, now, want); err == nil {

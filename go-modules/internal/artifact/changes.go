@@ -128,7 +128,7 @@ func (p *Plan) compare(ctx context.Context, old string, c *changes) error {
 		return err
 	}
 	defer store.Close()
-	pieces := checker{verifier: verifier{torrent: p.torrent, reader: store}, known: map[int]bool{}}
+	pieces := checker{verifier: verifier{torrent: p.torrent, reader: store, zeros: zeroSums{}}, known: map[int]bool{}}
 	for i := range p.torrent.Files {
 		if err := ctx.Err(); err != nil {
 			return err

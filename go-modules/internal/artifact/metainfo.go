@@ -42,6 +42,7 @@ type Torrent struct {
 // Meta is what a torrent may carry about a file or directory beside its content.
 type Meta struct {
 	Mode    uint32 // permission bits as chmod(2) takes them (07777), valid with HasMode
+	ModNsec int32  // nanoseconds beside ModTime, 0 to 999,999,999
 	ModTime int64  // seconds since 1970, valid with HasTime
 	HasMode bool
 	HasTime bool
@@ -52,10 +53,11 @@ type Meta struct {
 
 // File is one entry of the stream: a regular file, a symlink (no bytes) or padding (BEP 47).
 type File struct {
-	Path    string // relative, components separated by "/"; "" when the torrent is Single
-	Symlink string // the literal target when the entry is a symlink, else ""
-	Length  int64  // bytes
-	Offset  int64  // of its first byte in the stream
+	Path     string // relative, components separated by "/"; "" when the torrent is Single
+	Symlink  string // the literal target when the entry is a symlink, else ""
+	Hardlink string // path of the regular file of the same length that this one is a hard link of, else ""
+	Length   int64  // bytes; those of a hard link are in the stream too, for clients that do not know it
+	Offset   int64  // of its first byte in the stream
 	Meta
 	Exec bool // BEP 47 attribute x; says something only without HasMode
 	Pad  bool // BEP 47 padding: zeros in the stream, nothing on disk

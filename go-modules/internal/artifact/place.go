@@ -146,7 +146,8 @@ func (p *Plan) look(meta Meta, exec, dir bool, old *unix.Stat_t, keepMode bool) 
 	if option := p.option(dir); option != nil {
 		mode = option(mode, dir)
 	}
-	want := look{mode: mode, asked: owner{p.uid, p.gid}, kept: nobody, mtime: meta.ModTime, hasTime: meta.HasTime}
+	want := look{mode: mode, asked: owner{p.uid, p.gid}, kept: nobody, hasTime: meta.HasTime}
+	want.mtime = unix.Timespec{Sec: meta.ModTime, Nsec: int64(meta.ModNsec)}
 	if old != nil {
 		want.kept = owner{int(old.Uid), int(old.Gid)}
 		if p.uid != keep {
@@ -176,7 +177,7 @@ func (p *Plan) placeTree(ctx context.Context) error {
 	defer t.staged.close()
 	if p.merged {
 		// An earlier attempt failed after this: begin with the artifact alone again.
-		if _, err := p.prune(""); err != nil {
+		if _, err := p.prune(); err != nil {
 			return p.writeError(err)
 		}
 	}
@@ -212,13 +213,11 @@ func (t *placer) complete() error {
 			return err
 		}
 	}
-	for i := range t.torrent.Files {
-		if err := t.ctx.Err(); err != nil {
-			return err
-		}
-		if err := t.file(&t.torrent.Files[i]); err != nil {
-			return err
-		}
+	if err := t.files(); err != nil {
+		return err
+	}
+	if err := t.linkUp(); err != nil {
+		return err
 	}
 	if t.old != nil && !t.asked.Delete {
 		if err := t.merge(t.old, t.staging.content); err != nil {
@@ -228,11 +227,11 @@ func (t *placer) complete() error {
 	// Children first: filling a directory changes its time, and a mode may close it.
 	for i := len(t.torrent.Dirs) - 1; i >= 0; i-- {
 		dir := &t.torrent.Dirs[i]
-		if err := t.dress(dir.Path, dir.Meta, false, true, false); err != nil {
+		if err := t.dressDir(dir.Path, dir.Meta, false); err != nil {
 			return err
 		}
 	}
-	if err := t.dress("", t.torrent.Root.Meta, false, true, true); err != nil {
+	if err := t.dressDir("", t.torrent.Root.Meta, true); err != nil {
 		return err
 	}
 	if err := t.approve(t.ctx); err != nil {
@@ -241,10 +240,32 @@ func (t *placer) complete() error {
 	return unix.Syncfs(t.staging.content.fd())
 }
 
+// files completes all files, many at once.
+func (t *placer) files() error {
+	const most = 1000
+	count := (len(t.torrent.Files) + most - 1) / most
+	return inParallel(count, min(count, processors(0)), func() (func(i int) error, func()) {
+		worker := *t
+		worker.staged, worker.oldAt = cursor{root: t.staging.content}, cursor{root: t.old}
+		work := func(i int) error {
+			for j := range t.torrent.Files[i*most : min(len(t.torrent.Files), (i+1)*most)] {
+				if err := worker.file(&t.torrent.Files[i*most+j]); err != nil {
+					return err
+				}
+			}
+			return t.ctx.Err()
+		}
+		return work, func() {
+			worker.staged.close()
+			worker.oldAt.close()
+		}
+	})
+}
+
 // file makes an entry that takes no bytes, or makes sure that the pieces made it, and dresses it.
 func (t *placer) file(file *File) error {
 	switch {
-	case file.Pad:
+	case file.Pad, file.Hardlink != "":
 		return nil
 	case t.unpack != nil: // everything is there
 	case file.Symlink != "":
@@ -262,18 +283,32 @@ func (t *placer) file(file *File) error {
 		}
 		made.Close()
 	}
-	return t.dress(file.Path, file.Meta, file.Exec, false, false)
+	return t.dress(file)
 }
 
-// dress gives a staged entry its attributes.
-func (t *placer) dress(path string, meta Meta, exec, dir, keepMode bool) error {
+// dress gives a staged file, which must be whole, its attributes.
+func (t *placer) dress(file *File) error {
+	now, err := t.staged.stat(file.Path)
+	if err != nil {
+		return err
+	}
+	if file.regular() && now.Size != file.Length {
+		return t.incomplete(file.Path)
+	}
+	return t.give(file.Path, &now, file.Meta, file.Exec, false)
+}
+
+// dressDir gives a staged directory its attributes.
+func (t *placer) dressDir(path string, meta Meta, keepMode bool) error {
 	now, err := t.staged.stat(path)
 	if err != nil {
 		return err
 	}
-	if i, known := t.index()[path]; known && i >= 0 && t.torrent.Files[i].regular() && now.Size != t.torrent.Files[i].Length {
-		return t.incomplete(path)
-	}
+	return t.give(path, &now, meta, false, keepMode)
+}
+
+func (t *placer) give(path string, now *unix.Stat_t, meta Meta, exec, keepMode bool) error {
+	dir := now.Mode&unix.S_IFMT == unix.S_IFDIR
 	var old *unix.Stat_t
 	var replaced *spot
 	if t.old != nil {
@@ -290,7 +325,7 @@ func (t *placer) dress(path string, meta Meta, exec, dir, keepMode bool) error {
 		if mode := want.mode; path == "" && mode&0o300 != 0o300 {
 			t.rootMode, want.mode = &mode, mode|0o300 // see switchOver
 		}
-		err = t.adorn(spot{at, name}, replaced, &now, want, filepath.Join(t.Dest, path))
+		err = t.adorn(spot{at, name}, replaced, now, want, filepath.Join(t.Dest, path))
 	}
 	if err != nil {
 		return because(err, "Attributes of %s cannot be set", show(join(t.Dest, path)))

@@ -37,7 +37,7 @@ func (p *Plan) prepare() (store *Store, resumed bool, err error) {
 		if err := s.openContent(); err != nil {
 			return nil, false, p.writeError(err)
 		}
-		if resumed, err = p.prune(""); err != nil {
+		if resumed, err = p.prune(); err != nil {
 			return nil, false, p.writeError(err)
 		}
 		dir, err := s.content.clone()
@@ -45,6 +45,7 @@ func (p *Plan) prepare() (store *Store, resumed bool, err error) {
 			return nil, false, err
 		}
 		store = newStore(p.torrent, dir, "", true)
+		store.look = func(file *File) look { return p.look(file.Meta, file.Exec, false, nil, false) }
 	}
 	store.fail = p.writeError
 	return store, resumed, nil
@@ -138,9 +139,17 @@ func (p *Plan) index() map[string]int32 {
 	return p.nodes
 }
 
-// prune removes from the staged tree what is not the torrent's, or is not safe to write to, and makes the rest writable
+// prune makes a staged tree again what the pieces have made, and says whether any file was left.
+func (p *Plan) prune() (resumed bool, err error) {
+	if err := p.pruneHardlinks(); err != nil {
+		return false, err
+	}
+	return p.pruneDirectory("")
+}
+
+// pruneDirectory removes from the staged tree what is not the torrent's, or is not safe to write to, and makes the rest writable
 // again. It says whether any file was left.
-func (p *Plan) prune(dir string) (resumed bool, err error) {
+func (p *Plan) pruneDirectory(dir string) (resumed bool, err error) {
 	names, err := p.staging.content.names(dir)
 	if err != nil {
 		return false, err
@@ -162,11 +171,13 @@ func (p *Plan) prune(dir string) (resumed bool, err error) {
 		case known && i < 0 && stat.Mode&unix.S_IFMT == unix.S_IFDIR:
 			if err = chmod(at, name, 0o700); err == nil {
 				var below bool
-				below, err = p.prune(path)
+				below, err = p.pruneDirectory(path)
 				resumed = resumed || below
 			}
 		case known && i >= 0 && p.torrent.Files[i].regular() && mayResume(&stat):
-			err = chmod(at, name, 0o600)
+			if stat.Mode&0o600 != 0o600 {
+				err = chmod(at, name, 0o600)
+			}
 			resumed = true
 		default:
 			err = p.staging.content.remove(path)

@@ -81,13 +81,19 @@ func (r *reuse) take(ctx context.Context, progress *atomic.Int64) error {
 	if err := r.Space(); err != nil {
 		return err
 	}
-	start := func() pieceWorker { return &filler{reuse: r} }
-	return eachPiece(ctx, r.torrent, 0, start, func(i int, ok bool) bool {
-		r.have[i] = ok
-		if progress != nil {
-			progress.Add(r.torrent.PieceSize(i))
+	t := r.torrent
+	return inParallel(t.NumPieces(), hashers(0, t.NumPieces(), t.PieceLength), func() (func(i int) error, func()) {
+		f := &filler{reuse: r}
+		work := func(i int) (err error) {
+			if err = ctx.Err(); err == nil {
+				r.have[i], err = f.piece(i)
+			}
+			if progress != nil {
+				progress.Add(t.PieceSize(i))
+			}
+			return err
 		}
-		return true
+		return work, f.close
 	})
 }
 

@@ -76,7 +76,7 @@ func (p *Plan) needed(block int64) (bytes int64, files uint64) {
 	t := p.incoming()
 	for i := range t.Files {
 		file := &t.Files[i]
-		if file.Pad {
+		if file.Pad || file.Hardlink != "" {
 			continue
 		}
 		staged := p.stagedName()

@@ -37,6 +37,7 @@ type staging struct {
 	content *root // of a tree
 
 	renameat2 func(fromDir int, from string, toDir int, to string, flags uint) error
+	linkat    func(fromDir int, from string, toDir int, to string, flags int) error
 }
 
 // stagingPrefix is how the names of all stagings for the destination begin; eight hexadecimal digits of the infohash follow.
@@ -173,7 +174,7 @@ func (p *Plan) flock(dir *root) (*staging, error) {
 		}
 		return nil, because(err, "Staging %s cannot be locked", show(dir.path))
 	}
-	return &staging{dir: dir, lock: lock, renameat2: renameat2}, nil
+	return &staging{dir: dir, lock: lock, renameat2: renameat2, linkat: unix.Linkat}, nil
 }
 
 // same says whether name in dir is the open file.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +15,7 @@ import (
 // error is only what keeps existing bytes from being read. Workers bounds the goroutines, 0 means one for each processor.
 func Verify(ctx context.Context, t *Torrent, r io.ReaderAt, workers int) (have []bool, err error) {
 	have = make([]bool, t.NumPieces())
-	start := func() pieceWorker { return &verifier{torrent: t, reader: r} }
-	err = eachPiece(ctx, t, workers, start, func(i int, ok bool) bool {
+	err = eachPiece(ctx, t, r, workers, func(i int, ok bool) bool {
 		have[i] = ok
 		return true
 	})
@@ -30,8 +28,7 @@ func Verify(ctx context.Context, t *Torrent, r io.ReaderAt, workers int) (have [
 // verifyAll says whether every piece is right, and stops at the first that is not.
 func verifyAll(ctx context.Context, t *Torrent, r io.ReaderAt) (bool, error) {
 	var wrong atomic.Bool
-	start := func() pieceWorker { return &verifier{torrent: t, reader: r} }
-	err := eachPiece(ctx, t, 0, start, func(_ int, ok bool) bool {
+	err := eachPiece(ctx, t, r, 0, func(_ int, ok bool) bool {
 		if !ok {
 			wrong.Store(true)
 		}
@@ -40,41 +37,22 @@ func verifyAll(ctx context.Context, t *Torrent, r io.ReaderAt) (bool, error) {
 	return err == nil && !wrong.Load(), err
 }
 
-// pieceWorker looks at pieces for one goroutine.
-type pieceWorker interface {
-	piece(i int) (ok bool, err error)
-	close()
-}
-
-// eachPiece has workers look at the pieces, in order but several at once, and calls report for each until that returns false.
-func eachPiece(ctx context.Context, t *Torrent, workers int, start func() pieceWorker, report func(i int, ok bool) bool) error {
-	var next atomic.Int64
-	var once sync.Once
-	var failure error
-	var group sync.WaitGroup
-	count := int64(t.NumPieces())
-	stop := func(err error) {
-		once.Do(func() { failure = err })
-		next.Store(count)
-	}
-	for range hashers(workers, int(count), t.PieceLength) {
-		group.Go(func() {
-			worker := start()
-			defer worker.close()
-			for i := next.Add(1) - 1; i < count; i = next.Add(1) - 1 {
-				err := ctx.Err()
-				ok := false
-				if err == nil {
-					ok, err = worker.piece(int(i))
-				}
-				if err != nil || !report(int(i), ok) {
-					stop(err)
-				}
+// eachPiece hashes the pieces, in order but several at once, and calls report for each until that returns false.
+func eachPiece(ctx context.Context, t *Torrent, r io.ReaderAt, workers int, report func(i int, ok bool) bool) error {
+	return inParallel(t.NumPieces(), hashers(workers, t.NumPieces(), t.PieceLength), func() (func(i int) error, func()) {
+		v := verifier{torrent: t, reader: r, zeros: zeroSums{}}
+		work := func(i int) error {
+			if err := ctx.Err(); err != nil {
+				return err
 			}
-		})
-	}
-	group.Wait()
-	return failure
+			ok, err := v.piece(i)
+			if err == nil && !report(i, ok) {
+				err = errEnough
+			}
+			return err
+		}
+		return work, func() {}
+	})
 }
 
 // verifier is one worker's buffer and memory.
@@ -82,7 +60,7 @@ type verifier struct {
 	torrent *Torrent
 	reader  io.ReaderAt
 	buffer  []byte
-	zeros   map[int64][sha1.Size]byte // sums of that many zeros
+	zeros   zeroSums
 }
 
 func (v *verifier) piece(i int) (bool, error) {
@@ -90,7 +68,7 @@ func (v *verifier) piece(i int) (bool, error) {
 	if store, ok := v.reader.(*Store); ok {
 		hole, err := store.hole(off, n)
 		if hole || err != nil {
-			return hole && v.zero(n) == v.torrent.PieceHash(i), ignoreMissing(err)
+			return hole && v.zeros.sum(n) == v.torrent.PieceHash(i), ignoreMissing(err)
 		}
 	}
 	if v.buffer == nil {
@@ -103,8 +81,6 @@ func (v *verifier) piece(i int) (bool, error) {
 	return sha1.Sum(v.buffer[:n]) == v.torrent.PieceHash(i), nil
 }
 
-func (v *verifier) close() {}
-
 // ignoreMissing drops errors that say that the bytes are not there, or that something else is in their place.
 func ignoreMissing(err error) error {
 	for _, missing := range []error{
@@ -115,18 +91,6 @@ func ignoreMissing(err error) error {
 		}
 	}
 	return err
-}
-
-func (v *verifier) zero(n int64) [sha1.Size]byte {
-	sum, known := v.zeros[n]
-	if !known {
-		if v.zeros == nil {
-			v.zeros = map[int64][sha1.Size]byte{}
-		}
-		sum = sha1.Sum(make([]byte, n))
-		v.zeros[n] = sum
-	}
-	return sum
 }
 
 // hole says whether n bytes from off are nothing but holes in sparse files, which need not be read: after a restart most of

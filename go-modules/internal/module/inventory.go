@@ -25,6 +25,9 @@ func (d *peer) inventory(ctx context.Context, resumed bool) (have []bool, err er
 		err = d.plan.Reuse(within, have, &d.checked)
 		d.keep = d.keep || slices.Contains(have, true)
 	}
+	if err == nil {
+		err = d.store.FillHoles(have)
+	}
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		err = fmt.Errorf("Download of %s did not finish within timeout %s: what is on this host already was still being checked (%d of %d bytes); raise timeout, or shorten the list of reuse",
 			d.torrent.Name, d.timeout(), d.checked.Load(), d.torrent.Size)

@@ -53,6 +53,12 @@ type peerConfig struct {
 	Raw []byte `json:"raw,omitempty"`
 }
 
+// Lean is daemon.Lean's.
+func (c peerConfig) Lean() any {
+	c.Raw = nil
+	return c
+}
+
 func peerModule() ansible.Module {
 	var o peerOptions
 	s := ansible.NewSpec("murder_peer", "download a torrent's artifact, put it in place, and seed it to the other peers")

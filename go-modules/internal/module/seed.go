@@ -28,6 +28,7 @@ type seedOptions struct {
 	torrent     string
 	pieceSize   int64
 	exclude     []string
+	special     string
 	uploadLimit int64
 	idleTimeout int
 }
@@ -58,6 +59,7 @@ func seedModule() ansible.Module {
 	o.reach.declare(s)
 	s.Size(&o.pieceSize, "piece_size", 0, "bytes of a piece, a power of two; 0 chooses by the size of src")
 	s.List(&o.exclude, "exclude", nil, "patterns of names to leave out of a directory")
+	s.Choice(&o.special, "special", "refuse", "what becomes of pipes, sockets and devices in a directory", "refuse", "skip")
 	s.Size(&o.uploadLimit, "upload_limit", 0, "bytes a second; 0 means no limit")
 	s.Int(&o.idleTimeout, "idle_timeout", 3600, "seconds without a connected peer after which it ends by itself; 0 means never").Range(0, 1<<31)
 	s.RequiredIf("state", "started", "src", "tracker")
@@ -82,13 +84,15 @@ func (o *seedOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 		return o.remove(ctx, call, inst)
 	}
 	t, source, err := artifact.Build(ctx, o.src, artifact.BuildOptions{
-		PieceLength: o.pieceSize, Exclude: o.exclude, Announce: o.tracker, Workers: runtime.GOMAXPROCS(0),
+		PieceLength: o.pieceSize, Exclude: o.exclude, SkipSpecial: o.special == "skip",
+		Announce: o.tracker, Workers: runtime.GOMAXPROCS(0),
 	})
 	if err != nil {
 		return ansible.Result{}, err
 	}
 	values := torrentValues(t)
 	values["torrent"], values["state"], values["pid"], values["port"] = o.torrent, o.state, 0, 0
+	values["skipped"] = append([]string{}, source.Skipped...)
 	if o.state == "present" {
 		changed, err := o.write(t, call.Check)
 		res := ansible.Result{Changed: changed, Values: values}
@@ -129,6 +133,12 @@ func (o *seedOptions) check() error {
 		o.tracker = client.AnnounceURL()
 	}
 	return nil
+}
+
+// Lean is daemon.Lean's.
+func (c seedConfig) Lean() any {
+	c.Raw, c.Source = nil, nil
+	return c
 }
 
 func (o *seedOptions) config(t *artifact.Torrent, source *artifact.Source) seedConfig {

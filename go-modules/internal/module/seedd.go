@@ -144,10 +144,12 @@ func (w *watchedSource) Segments(off, n int64) iter.Seq2[artifact.Segment, error
 			yield(artifact.Segment{}, err)
 			return
 		}
+		at := off
 		for segment, err := range w.store.Segments(off, n) {
-			if !yield(segment, w.check(off, n, err)) {
+			if !yield(segment, w.check(at, max(1, segment.Length), err)) {
 				return
 			}
+			at += segment.Length
 		}
 	}
 }
