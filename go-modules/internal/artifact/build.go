@@ -34,6 +34,7 @@ func Build(ctx context.Context, src string, o BuildOptions) (*Torrent, *Source, 
 		return nil, nil, err
 	}
 	defer found.close()
+	found.arrange()
 	if o.PieceLength == 0 {
 		o.PieceLength = pieceLength(found.size)
 	}

@@ -64,6 +64,8 @@ func (s *snapshot) unchanged(ctx context.Context, o *BuildOptions) error {
 		return err
 	}
 	defer again.close()
+	s.byPath()
+	defer s.arrange()
 	for i := range min(len(s.entries), len(again.entries)) {
 		before, after := &s.entries[i], &again.entries[i]
 		switch order := comparePaths(before.path, after.path); {

@@ -162,7 +162,7 @@ func TestInfohashIsStable(t *testing.T) {
 	if first.Infohash != again.Infohash {
 		t.Error("announce or workers changed the infohash")
 	}
-	const want = "0b7bf1f6e9d7e6ba48f2c33c6928401a9cddafcd"
+	const want = "2c466d42ec9c000a0bf0970822dae47cc41360fd"
 	if got := hex.EncodeToString(first.Infohash[:]); got != want {
 		t.Errorf("infohash is %s, want %s", got, want)
 	}
