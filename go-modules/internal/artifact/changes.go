@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -95,6 +96,7 @@ func (p *Plan) previewTree(ctx context.Context, old string, there bool, d *Diff)
 func (c *changes) tell(d *Diff) {
 	for name, l := range map[string]*paths{"added": &c.added, "changed": &c.changed, "removed": &c.removed} {
 		if l.count > 0 {
+			slices.Sort(l.first) // those of the stream are in its order
 			d.Set(name, []string{}, l.first)
 		}
 		d.Set("files_"+name, 0, l.count)

@@ -63,7 +63,7 @@ func TestPreviewOfATree(t *testing.T) {
 	// "touched" shares a piece with a file that has changed, so that it cannot be told from it without its time.
 	expectKeys(t, after, map[string]any{
 		"files_added": 5, "files_changed": 4, "files_removed": 3,
-		"added": []string{"d/new", "new", "was a file/f", "empty/", "was a file/"}, "changed": []string{"l", "longer", "other bytes", "touched"},
+		"added": []string{"d/new", "empty/", "new", "was a file/", "was a file/f"}, "changed": []string{"l", "longer", "other bytes", "touched"},
 		"removed": []string{"d/x", "own/", "stranger"},
 	})
 	expectKeys(t, before, map[string]any{"state": "directory", "added": []string{}, "files_changed": 0})

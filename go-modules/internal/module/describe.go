@@ -90,16 +90,16 @@ type deployInfo struct {
 }
 
 // describeDeploys orders the deploys by destination.
-func describeDeploys(records []artifact.Record) []deployInfo {
-	var deploys []deployInfo
+func describeDeploys(records []artifact.Record) []*deployInfo {
+	var deploys []*deployInfo
 	for _, r := range records {
 		_, err := os.Lstat(r.Dest)
-		deploys = append(deploys, deployInfo{
+		deploys = append(deploys, &deployInfo{
 			Infohash: r.Infohash, Name: r.Name, Dest: r.Dest, Size: r.Size, Exists: err == nil,
 			Deployed: r.When.UTC().Format(time.RFC3339), Verified: r.Verified.UTC().Format(time.RFC3339),
 		})
 	}
-	slices.SortFunc(deploys, func(a, b deployInfo) int { return strings.Compare(a.Dest, b.Dest) })
+	slices.SortFunc(deploys, func(a, b *deployInfo) int { return strings.Compare(a.Dest, b.Dest) })
 	return deploys
 }
 

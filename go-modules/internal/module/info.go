@@ -59,7 +59,7 @@ func (o *infoOptions) run(ctx context.Context, _ ansible.Call) (ansible.Result, 
 		Values: map[string]any{
 			"state_dir": dir, "trackers": trackers, "seeders": seeders,
 			"peers":   only(peers, func(p peerInfo) bool { return wanted(p.Dest) }),
-			"deploys": only(describeDeploys(records), func(d deployInfo) bool { return wanted(d.Dest) }),
+			"deploys": only(describeDeploys(records), func(d *deployInfo) bool { return wanted(d.Dest) }),
 		},
 	}, nil
 }
