@@ -66,7 +66,7 @@ options:
     description:
       - What becomes of pipes, sockets and device nodes in a directory, which no torrent can carry.
       - With V(refuse) nothing is seeded, and the message names them.
-      - With V(skip) they are left out, and RV(skipped) names them.
+      - With V(skip) they are left out, and RV(left_out) names them.
     type: str
     choices: [refuse, skip]
     default: refuse
@@ -143,7 +143,7 @@ files:
   returned: when O(state=started) or O(state=present)
   type: int
   sample: 1
-skipped:
+left_out:
   description: Paths below O(src) of pipes, sockets and device nodes that were left out.
   returned: when O(state=started) or O(state=present)
   type: list

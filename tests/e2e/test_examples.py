@@ -56,6 +56,7 @@ def stage(lab, fleet):
     make_tree(second.path(OLD))
     second.run("useradd", "--no-create-home", "app")
     hosts = [fleet.controller, first, second]
+    second.run("sh", "-c", "cp -p /etc/sudoers /etc/sudoers.before; touch /etc/sudoers")
     traces = [Trace.of(host) for host in hosts]
     for host in hosts:
         host.run("iptables", "-I", "INPUT", "-s", "10.77.0.0/16", "-j", "ACCEPT")
@@ -75,7 +76,7 @@ def stage(lab, fleet):
         host.run("iptables", "-D", "INPUT", "-s", "10.77.0.0/16", "-j", "ACCEPT")
     for host in (first, second):
         host.run("rm", "-rf", DEPLOYED)
-    second.run("sh", "-c", "rm -rf /etc/sudoers.*~ /srv/app", "sh")
+    second.run("sh", "-c", "rm -rf /etc/sudoers.*~ /srv/app; cp -p /etc/sudoers.before /etc/sudoers")
     second.run("rm", "-rf", TREE, PLACED, UNPACKED, *(f"{path}.torrent" for path in TORRENTS))
     assert_nothing_left(traces)
 

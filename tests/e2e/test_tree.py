@@ -66,7 +66,7 @@ def test_everything_arrives(sandbox):
     (sandbox.directory / "beside/secret").write_text("not part of the tree")
     make_hard_tree(source)
     seed = sandbox.swarm(source)
-    assert seed["skipped"] == []
+    assert seed["left_out"] == []
     result = sandbox.succeeds("peer", **peer(seed, dest))
     assert result["changed"] is True
     sent, there = entries(source), entries(dest)
@@ -112,7 +112,7 @@ def test_special_files_are_refused_by_name(sandbox, special):
 def test_special_files_are_skipped(sandbox, special):
     dest = sandbox.directory / "dest"
     seed = sandbox.swarm(special, special="skip")
-    assert seed["skipped"] == ["sub/pipe", "sub/socket"]
+    assert seed["left_out"] == ["sub/pipe", "sub/socket"]
     sandbox.succeeds("peer", **peer(seed, dest))
     assert sorted(str(path.relative_to(dest)) for path in dest.rglob("*")) == ["file", "sub"]
 

@@ -115,6 +115,11 @@ func (r *rig) asDocumented(module, state string, res options) {
 			r.t.Errorf("%s, state %s: %s is %v, which is not the documented %s", module, state, key, value, d.Type)
 		}
 	}
+	for _, key := range []string{"skipped", "ansible_facts", "results"} {
+		if _, there := res[key]; there {
+			r.t.Errorf("%s, state %s: returns %s, by which Ansible means something else", module, state, key)
+		}
+	}
 	for key := range res {
 		if _, known := values[key]; !known && !slices.Contains([]string{"changed", "invocation"}, key) {
 			r.t.Errorf("%s, state %s: %s is returned and not documented", module, state, key)

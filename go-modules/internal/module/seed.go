@@ -92,7 +92,7 @@ func (o *seedOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	}
 	values := torrentValues(t)
 	values["torrent"], values["state"], values["pid"], values["port"] = o.torrent, o.state, 0, 0
-	values["skipped"] = append([]string{}, source.Skipped...)
+	values["left_out"] = append([]string{}, source.Skipped...)
 	if o.state == "present" {
 		changed, err := o.write(t, call.Check)
 		res := ansible.Result{Changed: changed, Values: values}
