@@ -19,7 +19,13 @@ from traces import Trace, assert_nothing_left
 FILE, TREE, RELEASE = "/srv/releases/app-2.4.tar", "/srv/www", "/srv/releases/app-2.4"
 SUDOERS, CURRENT = "/srv/releases/sudoers", "/srv/app/current"
 ARCHIVE, UNPACKED = "/srv/releases/app-2.4.tar.gz", "/opt/app"
-SEEDED = {"seed": FILE, "tree": TREE, "release": RELEASE, "sudoers": SUDOERS, "archive": ARCHIVE}  # by the names that their results have
+SEEDED = {  # by the names that their results have
+    "seed": FILE,
+    "tree": TREE,
+    "release": RELEASE,
+    "sudoers": SUDOERS,
+    "archive": ARCHIVE,
+}
 TORRENTS = (FILE, RELEASE, SUDOERS, ARCHIVE)  # that hosts get as files
 DEPLOYED, PLACED, OLD = "/opt/app-2.4.tar", "/opt/app-2.4", "/opt/app-2.3"
 REPLACED = {"192.0.2.0/24": "10.77.0.0/16", "build1.example.com": "localhost"}
@@ -70,7 +76,9 @@ def stage(lab, fleet):
 
     yield first, second, run
     stop = [task("murder_seed", src=path, state="absent") for path in SEEDED.values()]
-    stop += [task("murder_peer", dest=path, state="absent") for path in (DEPLOYED, PLACED, TREE, CURRENT, UNPACKED, "/etc/sudoers")]
+    stop += [
+        task("murder_peer", dest=path, state="absent") for path in (DEPLOYED, PLACED, TREE, CURRENT, UNPACKED, "/etc/sudoers")
+    ]
     assert run({"hosts": "all:localhost", "tasks": [*stop, task("murder_tracker", state="stopped")]}).code == 0
     for host in hosts:
         host.run("iptables", "-D", "INPUT", "-s", "10.77.0.0/16", "-j", "ACCEPT")
