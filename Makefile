@@ -7,7 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= python3
 STATICCHECK := v0.8.2
 VERSION = $(shell sed -n 's/^version: *//p' galaxy.yml)
-PARTS := lint unit go sanity e2e interop
+PARTS := lint unit go sanity integration e2e interop
 
 .PHONY: help build demo test lint bench bench-quick collection clean $(PARTS:%=test-%) $(PARTS:%=ready-%)
 
@@ -20,7 +20,7 @@ SOURCES := $(shell find go-modules -type f ! -name '*_test.go' ! -path '*/testda
 PROGRAMS := plugins/programs
 RAW := build/programs/murder_linux_amd64 build/programs/murder_linux_arm64
 SENT := $(PROGRAMS)/murder_linux_amd64.gz $(PROGRAMS)/murder_linux_arm64.gz $(PROGRAMS)/SHA256SUMS
-LINKS := plugins/modules/murder_tracker plugins/modules/murder_seed plugins/modules/murder_peer
+LINKS := $(addprefix plugins/modules/murder_,tracker seed peer info)
 CHECKOUT := build/ansible_collections/corvus/murder
 
 build: $(SENT) $(LINKS) $(CHECKOUT) ## the program for amd64 and arm64 and the modules under plugins/ (needs Go)
@@ -79,7 +79,7 @@ ready-unit: build .venv/tools
 ready-go:
 	@tests/tools/need gcc=gcc,libc6-dev
 
-ready-sanity: build .venv/tools
+ready-sanity ready-integration: build .venv/tools
 	@tests/tools/need git=git
 
 FLEET := sshd=openssh-server ssh=openssh-client iptables=iptables ip=iproute2 sudo=sudo setpriv=util-linux ps=procps
@@ -100,7 +100,7 @@ demo: build .venv/ansible ## deploy a file and a tree to 8 hosts on this machine
 test: $(PARTS:%=ready-%) ## every test there is (as root also those on a fleet of ssh hosts)
 	@$(PYTHON) tests/tools/run $(PARTS)
 
-lint: test-lint ## the linters only; test-unit, -go, -sanity, -e2e, -interop are the other parts of test
+lint: test-lint ## the linters only; test-unit, -go, -sanity, -integration, -e2e, -interop are the other parts of test
 
 $(PARTS:%=test-%): test-%: ready-%
 	@$(PYTHON) tests/tools/run $*

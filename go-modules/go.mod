@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/anacrolix/chansync v0.8.0
 	github.com/anacrolix/torrent v1.62.0
+	github.com/klauspost/compress v1.18.7
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sys v0.49.0
 	golang.org/x/time v0.16.0

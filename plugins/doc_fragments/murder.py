@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the documentation of the three modules has in common."""
+"""What the documentation of the modules has in common."""
 
 from __future__ import annotations
 
@@ -13,9 +13,22 @@ class ModuleDocFragment:
 options:
   state_dir:
     description:
-      - Directory in which the daemon keeps its state, its socket and its lock. It is made if need be.
+      - Directory in which daemons keep their state, their sockets and their locks. It is made if need be.
       - By default it is C(/var/lib/murder) for root, for other users C($XDG_STATE_HOME/murder) or C(~/.local/state/murder).
     type: path
+notes:
+  - The module is a static program for Linux on x86_64 and aarch64. It needs no Python on the host.
+  - The first task on a host brings the program there, about 3 MB, and keeps it in C(~/.cache/corvus.murder) (below
+    E(XDG_CACHE_HOME) if that is set, or in C(/var/tmp/corvus.murder-UID) where the home directory cannot be used). It is
+    verified by its SHA-256 before every use.
+  - Set the variable C(murder_program) to the path of a program that is installed on the host, for instance by a package,
+    to have that one called and nothing sent.
+  - Daemons need no service manager. They end by themselves when their work is over or when nobody has used them for long.
+"""
+
+    # Options of the modules that start a daemon.
+    DAEMON = r"""
+options:
   log_file:
     description:
       - File that the daemon appends its log to.
@@ -26,14 +39,6 @@ options:
       - Secret of the swarm. A tracker that was started with it refuses everybody who does not know it.
       - It appears in no output, log or process list.
     type: str
-notes:
-  - The module is a static program for Linux on x86_64 and aarch64. It needs no Python on the host.
-  - The first task on a host brings the program there, about 3 MB, and keeps it in C(~/.cache/corvus.murder) (below
-    E(XDG_CACHE_HOME) if that is set, or in C(/var/tmp/corvus.murder-UID) where the home directory cannot be used). It is
-    verified by its SHA-256 before every use.
-  - Set the variable C(murder_program) to the path of a program that is installed on the host, for instance by a package,
-    to have that one called and nothing sent.
-  - Daemons need no service manager. They end by themselves when their work is over or when nobody has used them for long.
 """
 
     # Options of the daemons that other peers connect to.

@@ -13,16 +13,20 @@ version_added: 1.0.0
 author: the corvus.murder authors (@corvus)
 description:
   - Reads a file or a directory tree once, writes its C(.torrent), and starts a daemon that seeds it.
-  - A directory is seeded with everything in it, also empty files and directories, symbolic links and permissions.
+  - A directory is seeded with everything in it, also empty files and directories, symbolic links (as links, wherever
+    they point to), hard links, permissions, modification times, and names of any bytes that a filesystem takes, UTF-8 or not.
+  - Holes of sparse files are not read, and not sent. At the destination every block of zeros becomes a hole.
   - If the source has changed since the seeder was started, the seeder is replaced.
 extends_documentation_fragment:
   - corvus.murder.murder
+  - corvus.murder.murder.daemon
   - corvus.murder.murder.reach
   - corvus.murder.murder.attributes
 attributes:
   diff_mode:
     description: Will return details on what has changed, when in diff mode.
-    support: none
+    support: full
+    details: The difference names the state and the infohash.
 options:
   state:
     description:
@@ -54,8 +58,18 @@ options:
   exclude:
     description:
       - Patterns of names in a directory that are left out, such as V(*.tmp).
+      - As in C(.gitignore) a pattern with V(/) in it is compared with the path from O(src), V(**) stands for any
+        directories, and a pattern that ends with V(/) is for directories only. A directory is left out with everything in it.
     type: list
     elements: str
+  special:
+    description:
+      - What becomes of pipes, sockets and device nodes in a directory, which no torrent can carry.
+      - With V(refuse) nothing is seeded, and the message names them.
+      - With V(skip) they are left out, and RV(left_out) names them.
+    type: str
+    choices: [refuse, skip]
+    default: refuse
   upload_limit:
     description:
       - Most bytes a second to send, such as V(10M). V(0) means no limit.
@@ -129,6 +143,12 @@ files:
   returned: when O(state=started) or O(state=present)
   type: int
   sample: 1
+left_out:
+  description: Paths below O(src) of pipes, sockets and device nodes that were left out.
+  returned: when O(state=started) or O(state=present)
+  type: list
+  elements: str
+  sample: [run/app.sock]
 port:
   description: Port that the seeder listens on, V(0) if there is none.
   returned: success

@@ -18,11 +18,13 @@ description:
   - There is one tracker for each port. Starting one that runs already with the same options changes nothing.
 extends_documentation_fragment:
   - corvus.murder.murder
+  - corvus.murder.murder.daemon
   - corvus.murder.murder.attributes
 attributes:
   diff_mode:
     description: Will return details on what has changed, when in diff mode.
-    support: none
+    support: full
+    details: The difference names the state.
 options:
   state:
     description:

@@ -36,7 +36,7 @@ class Sandbox:
         self.directory, self.state = directory, directory / "state"
         self.programs = directory / "programs"
         self.programs.mkdir()
-        for name in ("murder_tracker", "murder_seed", "murder_peer"):
+        for name in ("murder_tracker", "murder_seed", "murder_peer", "murder_info"):
             shutil.copy(PROGRAM, self.programs / name)
 
     def call(self, module: str, *, check_mode: bool = False, nobody: bool = False, seconds: float = 60, **options) -> Answer:

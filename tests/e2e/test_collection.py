@@ -10,7 +10,7 @@ from lab import CHECKOUT
 from program import PROGRAM
 
 PLACE = "/opt/collections"
-MODULES = ["murder_peer", "murder_seed", "murder_tracker"]
+MODULES = ["murder_info", "murder_peer", "murder_seed", "murder_tracker"]
 FILE, DEST = "/srv/installed.bin", "/srv/installed deployed.bin"
 
 

@@ -113,3 +113,14 @@ def test_two_deploys_to_the_same_destination(sandbox, seed):
     assert str(dest) in message
     assert sandbox.finish(first).code == 0
     assert manifest(dest) == manifest(sandbox.directory / "artifact")
+
+
+def test_partial_directory_on_another_file_system(sandbox, seed, small_disk):
+    dest = sandbox.directory / "dest"
+    dest.write_bytes(OLD)
+    message = sandbox.fails("peer", **peer(seed, dest, partial_dir=str(small_disk)))
+    assert f"{small_disk} of option partial_dir is on another filesystem than {dest}" in message
+    message = sandbox.fails("peer", **peer(seed, dest, partial_dir=str(small_disk), unsafe_writes=True))
+    assert f"Not enough space on {small_disk} for {dest}: 3.0 MB needed" in message
+    assert dest.read_bytes() == OLD
+    assert not list(small_disk.iterdir())

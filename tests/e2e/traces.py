@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from fleet import Host
 from fleet.process import wait_until
 
-# What Ansible and our action plugins keep on purpose (the program, once per version, and Ansible's own directories),
-# the secret that the deploy keeps on the controller (murder_token_file), and where the tests keep their inventories.
+# What Ansible and our action plugins keep on purpose (the program, once per version, and Ansible's own directories), the
+# records by which peers know what they have put in place, the secret that the deploy keeps on the controller
+# (murder_token_file), and where the tests keep their inventories.
 KEPT = re.compile(
     r"""/etc/ansible/.* | /(root|home/operator)/(
         \.cache | \.cache/corvus\.murder | \.cache/corvus\.murder/[0-9a-f]{64} | \.cache/corvus\.murder/[0-9a-f]{64}/murder
       | \.local | \.local/state
       | \.ansible | \.ansible/tmp | \.ansible/cp(/.*)? | \.ansible/galaxy_.*
-      | \.ansible/corvus\.murder\.token
-    )""",
+      | \.ansible/corvus\.murder\.token | \.local/state/murder(/placed(/[0-9a-f]{16}\.json)?)?
+    ) | /var/lib/murder(/placed(/[0-9a-f]{16}\.json)?)?""",
     re.VERBOSE,
 )
 

@@ -82,6 +82,14 @@ func TestCoerceList(t *testing.T) {
 	})
 }
 
+func TestCoercePaths(t *testing.T) {
+	t.Setenv("HOME", "/home/ada")
+	check(t, coercePaths, []struct{ raw, want any }{
+		{"~/old, /srv/a", []string{"/home/ada/old", "/srv/a"}}, {[]any{"$HOME/x"}, []string{"/home/ada/x"}}, {"", []string{}},
+		{true, nil}, {[]any{"/a\x00b"}, nil},
+	})
+}
+
 func TestCoerceMode(t *testing.T) {
 	check(t, coerceMode, []struct{ raw, want any }{
 		{"0644", "0644"}, {"644", "0644"}, {"0o755", "0755"}, {"7", "0007"}, {"4755", "4755"},

@@ -2,6 +2,7 @@ package ansible
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/user"
 	"regexp"
@@ -20,6 +21,16 @@ func coercePath(raw any) (string, error) {
 		return "", errors.New("is not a path: it holds a NUL character")
 	}
 	return expandUser(expandVars(text)), nil
+}
+
+func coercePaths(raw any) ([]string, error) {
+	list, err := coerceList(raw)
+	for i := range list {
+		if list[i], err = coercePath(list[i]); err != nil {
+			return nil, fmt.Errorf("has an element (number %d) that %w", i+1, err)
+		}
+	}
+	return list, err
 }
 
 // expandVars leaves references to unset variables as they are, as Python does.

@@ -24,6 +24,7 @@ type Option struct {
 	spec     *Spec
 	name     string
 	kind     string // Ansible's name of the type
+	elements string // and of a list's elements
 	usage    string
 	def      any // nil: no default
 	choices  []string
@@ -87,7 +88,17 @@ func (s *Spec) Size(p *int64, name string, def int64, usage string) *Option {
 
 // List declares a list option of str elements; a string is split at its commas.
 func (s *Spec) List(p *[]string, name string, def []string, usage string) *Option {
-	return declare(s, p, "list", name, def, usage, coerceList)
+	return declare(s, p, "list", name, def, usage, coerceList).of("str")
+}
+
+// Paths is List with elements that are expanded as those of Path.
+func (s *Spec) Paths(p *[]string, name, usage string) *Option {
+	return declare(s, p, "list", name, nil, usage, coercePaths).of("path")
+}
+
+func (o *Option) of(elements string) *Option {
+	o.elements = elements
+	return o
 }
 
 // Mode declares a raw option that holds file permissions: "0644", 420 (what YAML
@@ -208,11 +219,8 @@ func (s *Spec) Describe() []byte {
 	options := map[string]option{}
 	for _, o := range s.options {
 		described := option{
-			Type: o.kind, Required: o.required, Default: o.def,
+			Type: o.kind, Elements: o.elements, Required: o.required, Default: o.def,
 			Choices: o.choices, NoLog: o.secret, Aliases: o.aliases,
-		}
-		if o.kind == "list" {
-			described.Elements = "str"
 		}
 		options[o.name] = described
 	}

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +19,7 @@ type Attributes struct {
 	Mode         string // four octal digits
 	UID, GID     int
 	Size         int64
+	Context      []string // SELinux: user, role, type, level; nil without
 }
 
 // Describe reads the attributes of what is at path.
@@ -26,10 +29,16 @@ func Describe(path string) (Attributes, error) {
 		return Attributes{}, because(err, "Destination %s cannot be read", show(path))
 	}
 	sys := stat.Sys().(*syscall.Stat_t)
-	return Attributes{
+	a := Attributes{
 		Owner: userName(int(sys.Uid)), Group: groupName(int(sys.Gid)), Mode: octal(sys.Mode & 0o7777),
 		UID: int(sys.Uid), GID: int(sys.Gid), Size: stat.Size(),
-	}, nil
+	}
+	if c, err := newContext(PlaceOptions{}); err == nil && c != nil {
+		if context, err := readContext(unix.AT_FDCWD, path); err == nil && context != "" {
+			a.Context = strings.SplitN(context, ":", 4)
+		}
+	}
+	return a, nil
 }
 
 func octal(mode uint32) string { return fmt.Sprintf("%04o", mode) }
@@ -47,10 +56,16 @@ const mostInDiff = 100
 // differences collects a Diff.
 type differences struct {
 	count         int
+	lenient       bool           // what is not there yet is no error
 	before, after map[string]any // by path
 }
 
 func (d *differences) add(path string, before, after map[string]any) {
+	if was, twice := d.before[path].(map[string]any); twice {
+		maps.Copy(was, before)
+		maps.Copy(d.after[path].(map[string]any), after)
+		return
+	}
 	if d.count++; d.count <= mostInDiff {
 		d.before[path], d.after[path] = before, after
 	}
@@ -76,6 +91,11 @@ func (d *differences) diff(p *Plan) Diff {
 // Attributes compares mode, owner and group of what is at Dest with the options and, in a tree, the modes that the torrent
 // carries, and changes them when apply says so. It is for an artifact that is Complete.
 func (p *Plan) Attributes(apply bool) (changed bool, diff Diff, err error) {
+	return p.compareAttributes(apply, false)
+}
+
+// compareAttributes is Attributes; lenient, it passes over what is not there.
+func (p *Plan) compareAttributes(apply, lenient bool) (changed bool, diff Diff, err error) {
 	top := p.Dest
 	if p.torrent.Single {
 		top = p.dir
@@ -87,7 +107,7 @@ func (p *Plan) Attributes(apply bool) (changed bool, diff Diff, err error) {
 	defer dest.Close()
 	c := &cursor{root: dest}
 	defer c.close()
-	d := &differences{before: map[string]any{}, after: map[string]any{}}
+	d := &differences{before: map[string]any{}, after: map[string]any{}, lenient: lenient}
 	if p.torrent.Single {
 		meta := p.torrent.Files[0].Meta
 		meta.HasMode = meta.HasMode && p.preserve
@@ -117,12 +137,15 @@ func (p *Plan) adjustTree(c *cursor, apply bool, d *differences) error {
 			return err
 		}
 	}
-	return nil
+	return p.relink(c, apply, d)
 }
 
 // adjust compares one file or directory, called label in the diff, with what is asked for.
 func (p *Plan) adjust(c *cursor, path, label string, meta Meta, apply bool, d *differences) error {
 	stat, err := c.stat(path)
+	if d.lenient && ignoreMissing(err) == nil && err != nil {
+		return nil
+	}
 	if err != nil {
 		return because(err, "Destination %s cannot be read", show(c.root.join(path)))
 	}
@@ -141,11 +164,20 @@ func (p *Plan) adjust(c *cursor, path, label string, meta Meta, apply bool, d *d
 	if mode != stat.Mode&0o7777 {
 		before["mode"], after["mode"] = octal(stat.Mode&0o7777), octal(mode)
 	}
-	if p.uid != keep && p.uid != int(stat.Uid) {
-		before["owner"], after["owner"] = userName(int(stat.Uid)), userName(p.uid)
+	want := p.owner(meta)
+	if want.uid != keep && want.uid != int(stat.Uid) {
+		before["owner"], after["owner"] = userName(int(stat.Uid)), userName(want.uid)
 	}
-	if p.gid != keep && p.gid != int(stat.Gid) {
-		before["group"], after["group"] = groupName(int(stat.Gid)), groupName(p.gid)
+	if want.gid != keep && want.gid != int(stat.Gid) {
+		before["group"], after["group"] = groupName(int(stat.Gid)), groupName(want.gid)
+	}
+	at, name, err := c.at(path)
+	if err != nil {
+		return because(err, "Destination %s cannot be read", show(c.root.join(path)))
+	}
+	trim, err := p.trim(spot{at, name}, &stat, c.root.join(path), before, after)
+	if err != nil {
+		return because(err, "Attributes of %s cannot be read", show(c.root.join(path)))
 	}
 	if len(after) == 0 {
 		return nil
@@ -154,9 +186,11 @@ func (p *Plan) adjust(c *cursor, path, label string, meta Meta, apply bool, d *d
 	if !apply {
 		return nil
 	}
-	at, name, err := c.at(path)
+	if err = trim.open(); err == nil {
+		err = dress(at, name, &stat, look{mode: mode, asked: want, kept: nobody})
+	}
 	if err == nil {
-		err = dress(at, name, &stat, look{mode: mode, asked: owner{p.uid, p.gid}, kept: nobody})
+		err = trim.apply()
 	}
 	if err != nil {
 		return because(err, "Attributes of %s cannot be changed", show(c.root.join(path)))
@@ -180,12 +214,24 @@ func (o owner) differs(stat *unix.Stat_t) bool {
 	return o.uid != keep && o.uid != int(stat.Uid) || o.gid != keep && o.gid != int(stat.Gid)
 }
 
+// owner is who shall own an entry: whom the options name, else whom an archive names.
+func (p *Plan) owner(meta Meta) owner {
+	want := owner{p.uid, p.gid}
+	if meta.HasOwner && want.uid == keep {
+		want.uid = meta.UID
+	}
+	if meta.HasOwner && want.gid == keep {
+		want.gid = meta.GID
+	}
+	return want
+}
+
 // look is how a file or directory is to look.
 type look struct {
 	mode    uint32
-	asked   owner // by an option, so that failing to set it is an error
-	kept    owner // of what was there before: as far as this user may
-	mtime   int64 // seconds since 1970, with hasTime
+	asked   owner         // by an option, so that failing to set it is an error
+	kept    owner         // of what was there before: as far as this user may
+	mtime   unix.Timespec // with hasTime
 	hasTime bool
 }
 
@@ -207,11 +253,16 @@ func dress(at int, name string, now *unix.Stat_t, want look) error {
 			return fmt.Errorf("change mode: %w", err)
 		}
 	}
-	if want.hasTime {
-		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: want.mtime}}
-		if err := unix.UtimesNanoAt(at, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return fmt.Errorf("change modification time: %w", err)
-		}
+	if want.hasTime && now.Mtim != want.mtime {
+		return want.setTime(at, name)
+	}
+	return nil
+}
+
+func (l *look) setTime(at int, name string) error {
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, l.mtime}
+	if err := unix.UtimesNanoAt(at, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("change modification time: %w", err)
 	}
 	return nil
 }

@@ -2,13 +2,9 @@ package artifact
 
 import (
 	"context"
-	"crypto/sha1"
 	"fmt"
-	"io"
 	"math/bits"
 	"path/filepath"
-	"runtime"
-	"sync"
 )
 
 // BuildOptions say how Build makes a torrent. The zero value is good.
@@ -17,6 +13,7 @@ type BuildOptions struct {
 	Exclude     []string // patterns of names or paths to leave out of a tree
 	Announce    string   // announce URL
 	Workers     int      // goroutines that hash; 0 means one for each processor
+	SkipSpecial bool     // leave out pipes, sockets and devices, instead of refusing a tree that holds any
 }
 
 // Build hashes the file or directory src, reading it once, and returns its torrent. The same content, names and
@@ -32,27 +29,23 @@ func Build(ctx context.Context, src string, o BuildOptions) (*Torrent, *Source, 
 	if err != nil {
 		return nil, nil, err
 	}
-	reader, err := newReader(ctx, path, &stat, o.Exclude)
+	found, err := take(ctx, path, &stat, &o)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer reader.close()
+	defer found.close()
+	found.arrange()
 	if o.PieceLength == 0 {
-		o.PieceLength = pieceLength(reader.size())
+		o.PieceLength = pieceLength(found.size)
 	}
-	whole := sha1.New()
-	var stream io.Reader = reader
-	if reader.root == nil {
-		stream = io.TeeReader(reader, whole)
-	}
-	pieces, err := hashPieces(ctx, stream, reader.size(), o.PieceLength, o.Workers)
+	pieces, whole, err := found.hash(ctx, o.PieceLength, o.Workers)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := reader.unchanged(ctx, o.Exclude); err != nil {
+	if err := found.unchanged(ctx, &o); err != nil {
 		return nil, nil, err
 	}
-	raw, err := encode(name(path), reader.entries, o, pieces, whole.Sum(nil))
+	raw, err := encode(name(path), found.entries, o, pieces, whole)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode torrent: %w", err)
 	}
@@ -61,10 +54,13 @@ func Build(ctx context.Context, src string, o BuildOptions) (*Torrent, *Source, 
 		return nil, nil, fmt.Errorf("read own torrent: %w", err)
 	}
 	source := &Source{Root: path, torrent: t}
-	for _, e := range reader.entries {
-		if !e.dir() {
+	for i := range found.entries {
+		if e := &found.entries[i]; !e.dir() {
 			source.stamps = append(source.stamps, e.stamp)
 		}
+	}
+	for i := range found.special {
+		source.Skipped = append(source.Skipped, found.special[i].path)
 	}
 	return t, source, nil
 }
@@ -91,56 +87,4 @@ func pieceLength(size int64) int64 {
 		length *= 2
 	}
 	return length
-}
-
-// hashPieces reads size bytes from r and returns the SHA-1 sums of its pieces. One goroutine (the caller's) reads, workers hash.
-func hashPieces(ctx context.Context, r io.Reader, size, pieceLength int64, workers int) ([]byte, error) {
-	count := int((size + pieceLength - 1) / pieceLength)
-	sums := make([]byte, count*sha1.Size)
-	workers = hashers(workers, count, pieceLength)
-	type piece struct {
-		index int
-		data  []byte
-	}
-	jobs := make(chan piece)
-	free := make(chan []byte, workers+1)
-	for range workers + 1 {
-		free <- nil
-	}
-	var group sync.WaitGroup
-	for range workers {
-		group.Go(func() {
-			for job := range jobs {
-				sum := sha1.Sum(job.data)
-				copy(sums[job.index*sha1.Size:], sum[:])
-				free <- job.data
-			}
-		})
-	}
-	defer group.Wait()
-	defer close(jobs)
-	for i := range count {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		buffer := <-free
-		if buffer == nil {
-			buffer = make([]byte, min(size, pieceLength))
-		}
-		buffer = buffer[:min(pieceLength, size-int64(i)*pieceLength)]
-		if _, err := io.ReadFull(r, buffer); err != nil {
-			return nil, err
-		}
-		jobs <- piece{i, buffer}
-	}
-	return sums, nil
-}
-
-// hashers bounds the number of workers so that their piece buffers stay within memory that does not grow with the artifact.
-func hashers(wanted, pieces int, pieceLength int64) int {
-	const memory = 32 << 20
-	if wanted <= 0 {
-		wanted = runtime.GOMAXPROCS(0)
-	}
-	return max(1, min(wanted, pieces, int(memory/pieceLength)-1))
 }

@@ -77,13 +77,13 @@ func TestSourcesThatAreRefused(t *testing.T) {
 func TestUnreadableSources(t *testing.T) {
 	asUser(t, func(top string) {
 		src := tree{"d/secret": "x", "closed": dir(0), "f": "x"}.write(t, filepath.Join(top, "src"))
-		_, _, err := Build(t.Context(), src, BuildOptions{})
+		_, _, err := Build(t.Context(), src, BuildOptions{Workers: 1})
 		wantError(t, err, "Source directory "+src+"/closed cannot be read: permission denied")
 		must(t, os.Chmod(filepath.Join(src, "closed"), 0o700))
 		must(t, os.Chmod(filepath.Join(src, "d/secret"), 0))
-		_, _, err = Build(t.Context(), src, BuildOptions{})
+		_, _, err = Build(t.Context(), src, BuildOptions{Workers: 1})
 		wantError(t, err, "Source "+src+"/d/secret cannot be read: permission denied")
-		_, _, err = Build(t.Context(), src+"/d/secret", BuildOptions{})
+		_, _, err = Build(t.Context(), src+"/d/secret", BuildOptions{Workers: 1})
 		wantError(t, err, "Source "+src+"/d/secret cannot be read: permission denied")
 	})
 }
@@ -115,19 +115,19 @@ func TestSourceChangesWhileItIsRead(t *testing.T) {
 				src := tree{"a": content(30_000), "b": content(10), "c": ""}.write(t, filepath.Join(t.TempDir(), "src"))
 				path, stat, err := openSource(src)
 				must(t, err)
-				r, err := newReader(t.Context(), path, &stat, nil)
+				found, err := take(t.Context(), path, &stat, &BuildOptions{})
 				must(t, err)
-				defer r.close()
+				defer found.close()
 				if !late {
 					must(t, c.change(src))
 				}
-				_, err = hashPieces(t.Context(), r, r.size(), MinPieceLength, 1)
+				_, _, err = found.hash(t.Context(), MinPieceLength, 1)
 				if late {
 					must(t, err)
 					must(t, c.change(src))
 				}
 				if err == nil {
-					err = r.unchanged(t.Context(), nil)
+					err = found.unchanged(t.Context(), &BuildOptions{})
 				}
 				wantError(t, err, "Source "+src, c.want)
 				if !errors.Is(err, ErrChanged) && !strings.Contains(err.Error(), "cannot be read") {

@@ -37,6 +37,9 @@ func (d *decoder) open(kind byte, what, want string) error {
 	return nil
 }
 
+// next says whether a value of this kind is next.
+func (d *decoder) next(kind byte) bool { return d.pos < len(d.data) && d.data[d.pos] == kind }
+
 // closed consumes the end of a dictionary or list if it is next.
 func (d *decoder) closed() (bool, error) {
 	if d.pos >= len(d.data) {

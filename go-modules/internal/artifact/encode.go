@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/anacrolix/torrent/bencode"
@@ -25,30 +26,23 @@ type (
 		SHA1        []byte `bencode:"sha1"` // of the whole file, so that no peer has to read it once more to tell
 	}
 	treeInfo struct {
-		Files       []fileEntry `bencode:"files"`
-		Murder      extras      `bencode:"murder"`
-		Name        string      `bencode:"name"`
-		PieceLength int64       `bencode:"piece length"`
-		Pieces      []byte      `bencode:"pieces"`
-		Private     int         `bencode:"private"`
-	}
-	fileEntry struct {
-		Attr        string   `bencode:"attr,omitempty"`
-		Length      int64    `bencode:"length"`
-		Link        string   `bencode:"link,omitempty"` // literal target: BEP 47 has no absolute ones and none outside
-		Mode        *uint32  `bencode:"mode,omitempty"`
-		MTime       int64    `bencode:"mtime"`
-		Path        []string `bencode:"path"`
-		SymlinkPath []string `bencode:"symlink path,omitempty"`
+		Files       bencode.Bytes `bencode:"files"` // see appendFile
+		Murder      extras        `bencode:"murder"`
+		Name        string        `bencode:"name"`
+		PieceLength int64         `bencode:"piece length"`
+		Pieces      []byte        `bencode:"pieces"`
+		Private     int           `bencode:"private"`
 	}
 	extras struct {
 		Dirs  []dirEntry `bencode:"dirs,omitempty"`
 		Mode  uint32     `bencode:"mode"` // of the single file or of the root directory
 		MTime int64      `bencode:"mtime"`
+		Nsec  int64      `bencode:"nsec,omitempty"`
 	}
 	dirEntry struct {
 		Mode  uint32   `bencode:"mode"`
 		MTime int64    `bencode:"mtime"`
+		Nsec  int64    `bencode:"nsec,omitempty"`
 		Path  []string `bencode:"path"`
 	}
 )
@@ -58,26 +52,26 @@ func encode(name string, entries []entry, o BuildOptions, pieces, whole []byte) 
 	var info any
 	source := entries[0]
 	murder := extras{}
-	murder.Mode, murder.MTime = source.meta()
+	murder.Mode, murder.MTime, murder.Nsec = source.meta()
 	if !source.dir() {
 		info = singleInfo{
 			Attr: executable(source.mode), Length: source.size, Murder: murder,
 			Name: name, PieceLength: o.PieceLength, Pieces: pieces, Private: 1, SHA1: whole,
 		}
 	} else {
-		files := make([]fileEntry, 0, len(entries))
+		files := []byte{'l'}
 		for i := range entries[1:] {
 			e := &entries[1+i]
 			if !e.dir() {
-				files = append(files, encodeFile(e))
+				files = appendFile(files, e)
 				continue
 			}
 			dir := dirEntry{Path: strings.Split(e.path, "/")}
-			dir.Mode, dir.MTime = e.meta()
+			dir.Mode, dir.MTime, dir.Nsec = e.meta()
 			murder.Dirs = append(murder.Dirs, dir)
 		}
 		info = treeInfo{
-			Files: files, Murder: murder,
+			Files: append(files, 'e'), Murder: murder,
 			Name: name, PieceLength: o.PieceLength, Pieces: pieces, Private: 1,
 		}
 	}
@@ -88,18 +82,55 @@ func encode(name string, entries []entry, o BuildOptions, pieces, whole []byte) 
 	return bencode.Marshal(torrentFile{Announce: o.Announce, Info: raw})
 }
 
-func encodeFile(e *entry) fileEntry {
-	mode, mtime := e.meta()
-	file := fileEntry{Path: strings.Split(e.path, "/"), MTime: mtime}
-	if e.mode&unix.S_IFMT == unix.S_IFLNK {
-		file.Link = e.link
-		if target := fromRoot(e.path, e.link); target != nil {
-			file.Attr, file.SymlinkPath = "l", target
+// appendFile adds a file's dictionary. There may be hundreds of thousands, so it is written by hand.
+func appendFile(b []byte, e *entry) []byte {
+	mode, mtime, nsec := e.meta()
+	symlink := e.mode&unix.S_IFMT == unix.S_IFLNK
+	attr, target := executable(mode), []string(nil)
+	if symlink {
+		attr = ""
+		if target = fromRoot(e.path, e.link); target != nil {
+			attr = "l"
 		}
-		return file
 	}
-	file.Length, file.Mode, file.Attr = e.size, &mode, executable(mode)
-	return file
+	b = append(b, 'd')
+	if attr != "" {
+		b = appendString(appendString(b, "attr"), attr)
+	}
+	if e.hardlink != "" { // the bytes are there too
+		b = appendStrings(appendString(b, "hardlink"), strings.Split(e.hardlink, "/"))
+	}
+	b = appendInt(appendString(b, "length"), e.bytes())
+	if symlink { // literal target: BEP 47 has no absolute ones and none outside
+		b = appendString(appendString(b, "link"), e.link)
+	} else {
+		b = appendInt(appendString(b, "mode"), int64(mode))
+	}
+	b = appendInt(appendString(b, "mtime"), mtime)
+	if nsec != 0 {
+		b = appendInt(appendString(b, "nsec"), nsec)
+	}
+	b = appendStrings(appendString(b, "path"), strings.Split(e.path, "/"))
+	if target != nil {
+		b = appendStrings(appendString(b, "symlink path"), target)
+	}
+	return append(b, 'e')
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(append(strconv.AppendInt(b, int64(len(s)), 10), ':'), s...)
+}
+
+func appendStrings(b []byte, list []string) []byte {
+	b = append(b, 'l')
+	for _, s := range list {
+		b = appendString(b, s)
+	}
+	return append(b, 'e')
+}
+
+func appendInt(b []byte, n int64) []byte {
+	return append(strconv.AppendInt(append(b, 'i'), n, 10), 'e')
 }
 
 func executable(mode uint32) string {

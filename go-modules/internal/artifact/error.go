@@ -12,10 +12,11 @@ import (
 
 // The kinds of failure that a caller may want to tell apart with errors.Is.
 var (
-	ErrTorrent = errors.New("torrent is not valid")
-	ErrChanged = errors.New("source changed")
-	ErrBusy    = errors.New("destination is busy")
-	ErrNoSpace = errors.New("no space left")
+	ErrTorrent  = errors.New("torrent is not valid")
+	ErrChanged  = errors.New("source changed")
+	ErrBusy     = errors.New("destination is busy")
+	ErrNoSpace  = errors.New("no space left")
+	ErrChecksum = errors.New("checksum differs")
 )
 
 // Error is a failure whose text may be shown to the user as it stands. Err is its cause or kind, for errors.Is.

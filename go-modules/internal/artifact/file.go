@@ -22,23 +22,31 @@ func (t *Torrent) WriteFile(path string) (changed bool, err error) {
 	if err == nil && bytes.Equal(old, t.Raw) {
 		return false, nil
 	}
-	dir := filepath.Dir(path)
-	file, err := os.CreateTemp(dir, ".murder-*.torrent")
+	err = replace(path, t.Raw, 0o644)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, fault(err, "Directory %s for the torrent does not exist; create it first", show(dir))
+		return false, fault(err, "Directory %s for the torrent does not exist; create it first", show(filepath.Dir(path)))
 	} else if err != nil {
 		return false, because(err, "Torrent %s cannot be written", show(path))
 	}
+	return true, nil
+}
+
+// replace writes a file in one step: a temporary file beside it takes its name when it is on disk.
+func replace(path string, data []byte, mode fs.FileMode) error {
+	file, err := os.CreateTemp(filepath.Dir(path), ".murder-*.part")
+	if err != nil {
+		return err
+	}
 	defer os.Remove(file.Name())
-	_, err = file.Write(t.Raw)
-	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
+	_, err = file.Write(data)
+	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
 	if err == nil {
 		err = os.Rename(file.Name(), path)
 	}
-	if err != nil {
-		return false, because(err, "Torrent %s cannot be written", show(path))
+	if err == nil {
+		err = syncDirectory(filepath.Dir(path))
 	}
-	return true, nil
+	return err
 }
 
 // readAtMost reads a file that is no longer than limit; of a longer one it reads one byte more.
@@ -58,19 +66,33 @@ func Checksum(ctx context.Context, path string) (string, error) {
 		return "", because(err, "%s cannot be read", show(path))
 	}
 	defer file.Close()
-	sum := sha1.New()
+	content, err := checksum(ctx, file)
+	if err != nil && ctx.Err() == nil {
+		err = because(fmt.Errorf("read: %w", err), "%s cannot be read", show(path))
+	}
+	if err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(content[:]), nil
+}
+
+// sum is the SHA-1 of a file's content.
+type sum [sha1.Size]byte
+
+func checksum(ctx context.Context, file io.Reader) (sum, error) {
+	hash := sha1.New()
 	buffer := make([]byte, 1<<20)
 	for {
 		if err := ctx.Err(); err != nil {
-			return "", err
+			return sum{}, err
 		}
 		n, err := file.Read(buffer)
-		sum.Write(buffer[:n])
+		hash.Write(buffer[:n])
 		if errors.Is(err, io.EOF) {
-			return hex.EncodeToString(sum.Sum(nil)), nil
+			return sum(hash.Sum(nil)), nil
 		}
 		if err != nil {
-			return "", because(fmt.Errorf("read: %w", err), "%s cannot be read", show(path))
+			return sum{}, err
 		}
 	}
 }

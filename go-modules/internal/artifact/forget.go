@@ -6,28 +6,45 @@ import (
 	"path/filepath"
 )
 
-// Forget removes the stagings that interrupted deploys have left beside dest, whatever their torrent, and returns how many
-// there were; with dryRun it only counts. It never touches dest. One in use means ErrBusy.
-func Forget(dest string, dryRun bool) (found int, err error) {
+// Forget removes the stagings that interrupted deploys have left beside dest, or in the directory partial if that is not "",
+// whatever their torrent, and returns how many there were; with dryRun it only counts. It never touches dest. One in use
+// means ErrBusy.
+func Forget(dest, partial string, dryRun bool) (found int, err error) {
 	path, err := filepath.Abs(dest)
 	if err != nil {
 		return 0, fault(err, "Destination %s is relative to a directory that is gone", show(dest))
 	}
-	if path, err = follow(path); err != nil {
-		return 0, err
+	if r, err := openReleases(path); err == nil { // dest is a link to releases, or was about to become one
+		for _, name := range r.Unfinished {
+			more, err := forget(r.path(name), partial, dryRun)
+			if found += more; err != nil {
+				return found, err
+			}
+		}
 	}
-	p := &Plan{Dest: path, dir: filepath.Dir(path), base: filepath.Base(path)}
-	parent, err := openRoot(p.dir)
+	if path, err = follow(path); err != nil {
+		return found, err
+	}
+	more, err := forget(path, partial, dryRun)
+	return found + more, err
+}
+
+// forget is Forget for one path that is not followed.
+func forget(path, partial string, dryRun bool) (found int, err error) {
+	p := &Plan{}
+	p.locate(path, partial)
+	parent, home, err := p.directories()
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	} else if err != nil {
-		return 0, because(err, "Destination directory %s cannot be used", show(p.dir))
+		return 0, err
 	}
 	defer parent.Close()
-	names, err := p.stagings(parent)
+	defer home.Close()
+	names, err := p.stagings(home)
 	if err != nil || len(names) == 0 || dryRun {
 		return len(names), err
 	}
-	p.staging = &staging{parent: parent}
+	p.staging = &staging{parent: parent, home: home}
 	return len(names), p.sweep()
 }

@@ -3,6 +3,7 @@ package artifact
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -21,6 +22,10 @@ import (
 
 func TestMain(m *testing.M) {
 	unix.Umask(0o022)
+	if os.Getenv(placerVariable) != "" {
+		fmt.Fprintln(os.Stderr, deployForEver())
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -31,6 +36,8 @@ type tree map[string]any
 
 type (
 	link   string // a symlink's target
+	hard   string // path in the tree of the file that it is a hard link of
+	sparse int64  // a file of that many bytes, nothing but a hole but for a few bytes in the middle
 	dir    fs.FileMode
 	script string // content of an executable file
 )
@@ -52,6 +59,17 @@ func (tr tree) write(t testing.TB, root string) string {
 			must(t, os.Symlink(string(value), full))
 		case dir:
 			must(t, os.MkdirAll(full, 0o755))
+		case sparse:
+			file, err := os.Create(full)
+			must(t, err)
+			must(t, file.Truncate(int64(value)))
+			_, err = file.WriteAt([]byte("data"), int64(value)/2)
+			must(t, errors.Join(err, file.Close()))
+		}
+	}
+	for _, path := range paths {
+		if first, ok := tr[path].(hard); ok {
+			must(t, os.Link(filepath.Join(root, string(first)), filepath.Join(root, path)))
 		}
 	}
 	for _, path := range slices.Backward(paths) {
@@ -65,10 +83,11 @@ func (tr tree) write(t testing.TB, root string) string {
 	return root
 }
 
-// listing reads a tree back: one line for each path, with type, permissions, time and content.
+// listing reads a tree back: one line for each path, with type, permissions, time, hard links and content.
 func listing(t testing.TB, root string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
+	links := map[uint64]string{}
 	must(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -78,7 +97,7 @@ func listing(t testing.TB, root string) map[string]string {
 			return err
 		}
 		rel, _ := filepath.Rel(root, path)
-		line := fmt.Sprintf("%v %d", stat.Mode(), stat.ModTime().Unix())
+		line := fmt.Sprintf("%v %d", stat.Mode(), stat.ModTime().UnixNano())
 		switch {
 		case stat.Mode()&fs.ModeSymlink != 0:
 			target, err := os.Readlink(path)
@@ -92,6 +111,12 @@ func listing(t testing.TB, root string) map[string]string {
 				return err
 			}
 			line += " " + string(data)
+			number := stat.Sys().(*syscall.Stat_t).Ino
+			if first, met := links[number]; met {
+				line += " same as " + first
+			} else {
+				links[number] = rel
+			}
 		}
 		out[rel] = line
 		return nil

@@ -121,7 +121,7 @@ func (m *merger) cannot(path string, err error) error {
 
 // finish gives a stranger's directory the attributes it has in the old tree.
 func (m *merger) finish(sub *subdirectory) error {
-	copyXattrs(m.from, m.to, sub.path)
+	copyDirectoryXattrs(m.from, m.to, sub.path)
 	c := cursor{root: m.to}
 	defer c.close()
 	now, err := c.stat(sub.path)
@@ -140,8 +140,8 @@ func (m *merger) finish(sub *subdirectory) error {
 	return unix.UtimesNanoAt(at, name, times, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// copyXattrs copies a directory's extended attributes, ACLs among them, as far as this user may.
-func copyXattrs(from, to *root, path string) {
+// copyDirectoryXattrs copies a directory's extended attributes as far as this user may.
+func copyDirectoryXattrs(from, to *root, path string) {
 	source, err := from.open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return
@@ -152,6 +152,11 @@ func copyXattrs(from, to *root, path string) {
 		return
 	}
 	defer unix.Close(target)
+	copyXattrs(source, target)
+}
+
+// copyXattrs copies extended attributes, ACLs among them, between open files, as far as this user may.
+func copyXattrs(source, target int) {
 	names := make([]byte, 64<<10) // the most that the kernel lists
 	n, err := unix.Flistxattr(source, names)
 	if err != nil {

@@ -4,7 +4,7 @@
 // torrent's one stream of bytes onto files, verifies content by hashing, and puts a verified artifact in place
 // atomically, with owner and mode. It knows nothing of the network.
 //
-// It may import the standard library, golang.org/x/sys/unix and anacrolix/torrent/bencode, and no internal package.
+// It may import the standard library, golang.org/x/sys/unix, anacrolix/torrent/bencode and package archive.
 package artifact
 
 import (
@@ -42,20 +42,28 @@ type Torrent struct {
 // Meta is what a torrent may carry about a file or directory beside its content.
 type Meta struct {
 	Mode    uint32 // permission bits as chmod(2) takes them (07777), valid with HasMode
+	ModNsec int32  // nanoseconds beside ModTime, 0 to 999,999,999
 	ModTime int64  // seconds since 1970, valid with HasTime
 	HasMode bool
 	HasTime bool
+
+	UID, GID int // owners that an archive names, valid with HasOwner; torrents have none
+	HasOwner bool
 }
 
 // File is one entry of the stream: a regular file, a symlink (no bytes) or padding (BEP 47).
 type File struct {
-	Path    string // relative, components separated by "/"; "" when the torrent is Single
-	Symlink string // the literal target when the entry is a symlink, else ""
-	Length  int64  // bytes
-	Offset  int64  // of its first byte in the stream
+	Path     string // relative, components separated by "/"; "" when the torrent is Single
+	Symlink  string // the literal target when the entry is a symlink, else ""
+	Hardlink string // path of the regular file of the same length that this one is a hard link of, else ""
+	Length   int64  // bytes; those of a hard link are in the stream too, for clients that do not know it
+	Offset   int64  // of its first byte in the stream
 	Meta
 	Exec bool // BEP 47 attribute x; says something only without HasMode
 	Pad  bool // BEP 47 padding: zeros in the stream, nothing on disk
+
+	Special uint32 // type (S_IFMT) of a device or named pipe, which only archives bring; else 0
+	Device  uint64 // and its number
 }
 
 // Dir is a directory of the tree.
@@ -78,7 +86,7 @@ func (t *Torrent) PieceHash(i int) [sha1.Size]byte {
 }
 
 // regular says whether the entry is a file on disk with bytes of its own or without any.
-func (f *File) regular() bool { return !f.Pad && f.Symlink == "" }
+func (f *File) regular() bool { return !f.Pad && f.Symlink == "" && f.Special == 0 }
 
 // Checksum is the SHA-1 of a single file in hex, as the seeder has computed it; "" when the torrent does not tell.
 func (t *Torrent) Checksum() string { return hex.EncodeToString(t.whole) }

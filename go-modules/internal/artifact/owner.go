@@ -116,14 +116,16 @@ func checkOwner(uid, gid int) error {
 	return nil
 }
 
-// mayChown says whether the process holds CAP_CHOWN.
-func mayChown() bool {
+func mayChown() bool { return capable(unix.CAP_CHOWN) }
+
+// capable says whether the process holds a capability.
+func capable(capability uint) bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&header, &data[0]); err != nil {
 		return os.Geteuid() == 0
 	}
-	return data[0].Effective&(1<<unix.CAP_CHOWN) != 0
+	return data[0].Effective&(1<<capability) != 0
 }
 
 // chown gives a file away; unless it must, as far as this user may.

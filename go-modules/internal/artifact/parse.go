@@ -160,6 +160,11 @@ func parseFile(d *decoder) (file File, err error) {
 		switch string(key) {
 		case "attr":
 			attr, err = d.bytes("attr")
+		case "hardlink":
+			if !d.next('l') {
+				return d.skip() // not ours
+			}
+			file.Hardlink, err = d.path("hardlink")
 		case "length":
 			hasLength = true
 			file.Length, err = d.int("length")
@@ -203,7 +208,7 @@ func relative(path, target string) string {
 
 // parse reads murder's keys of a file or directory. A foreign value of the same name, not ours, is passed over.
 func (m *Meta) parse(d *decoder, key []byte) error {
-	number := d.pos < len(d.data) && d.data[d.pos] == 'i'
+	number := d.next('i')
 	switch {
 	case number && string(key) == "mode":
 		mode, err := d.int("mode")
@@ -215,6 +220,12 @@ func (m *Meta) parse(d *decoder, key []byte) error {
 		mtime, err := d.int("mtime")
 		if m.HasTime = mtime > -maxTime && mtime < maxTime; m.HasTime {
 			m.ModTime = mtime
+		}
+		return err
+	case number && string(key) == "nsec":
+		nsec, err := d.int("nsec")
+		if nsec > 0 && nsec < 1e9 {
+			m.ModNsec = int32(nsec)
 		}
 		return err
 	default:

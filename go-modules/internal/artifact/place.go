@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,9 +23,12 @@ func (p *Plan) Place(ctx context.Context) error {
 	}
 	p.store.seal()
 	var err error
-	if p.torrent.Single {
-		err = p.placeFile()
-	} else {
+	switch {
+	case p.unpack != nil:
+		err = p.placeUnpacked(ctx)
+	case p.torrent.Single:
+		err = p.placeFile(ctx)
+	default:
 		err = p.placeTree(ctx)
 	}
 	if err != nil {
@@ -33,6 +37,9 @@ func (p *Plan) Place(ctx context.Context) error {
 	if err := p.staging.parent.sync(); err != nil {
 		return p.writeError(err)
 	}
+	if _, err := p.Activate(true); err != nil {
+		return err
+	}
 	if err := p.staging.remove(); err != nil {
 		err = because(err, "%s is in place, but its staging %s cannot be removed", show(p.Dest), show(p.Staging))
 		return errors.Join(err, p.Release())
@@ -40,9 +47,9 @@ func (p *Plan) Place(ctx context.Context) error {
 	return p.Release()
 }
 
-func (p *Plan) placeFile() error {
+func (p *Plan) placeFile(ctx context.Context) error {
 	s := p.staging
-	file, stat, err := s.dir.file(contentName, unix.O_RDWR|unix.O_CREAT)
+	file, stat, err := s.dir.file(contentName, unix.O_RDONLY|unix.O_CREAT)
 	if err != nil {
 		return p.writeError(err)
 	}
@@ -50,10 +57,7 @@ func (p *Plan) placeFile() error {
 	if stat.Size() != p.torrent.Size {
 		return p.incomplete(p.torrent.Name)
 	}
-	// The store must have the file open from now on: the path it knows is about to go.
-	if open, err := p.store.acquire(0, false); err == nil {
-		p.store.release(open)
-	}
+	p.store.hold()
 	old, err := statAt(s.parent.fd(), p.base)
 	if err != nil {
 		return p.writeError(err)
@@ -64,16 +68,47 @@ func (p *Plan) placeFile() error {
 	}
 	entry := &p.torrent.Files[0]
 	want := p.look(entry.Meta, entry.Exec, false, old, !p.preserve)
-	if err := dress(s.dir.fd(), contentName, now, want); err != nil {
+	var replaced *spot
+	if old != nil {
+		replaced = &spot{s.parent.fd(), p.base}
+	}
+	if err := p.adorn(spot{s.dir.fd(), contentName}, replaced, now, want, p.Dest); err != nil {
 		return because(err, "Attributes of %s cannot be set", show(p.Dest))
+	}
+	if err := p.approve(ctx); err != nil {
+		return err
 	}
 	if err := file.Sync(); err != nil {
 		return p.writeError(err)
 	}
-	if err := unix.Renameat(s.dir.fd(), contentName, s.parent.fd(), p.base); err != nil {
-		return because(err, "Destination %s cannot be replaced", show(p.Dest))
+	return p.replaceFile(file, old, want)
+}
+
+// approve asks the checksum and the command that the user has given whether what is staged is right.
+func (p *Plan) approve(ctx context.Context) error {
+	if err := p.check(ctx, p.staging.dir.join(p.stagedName())); err != nil {
+		return err
 	}
-	return nil
+	return p.validate(ctx, p.staging.dir.join(contentName))
+}
+
+// replaceFile renames the staged file to its place.
+func (p *Plan) replaceFile(staged *os.File, old *unix.Stat_t, want look) error {
+	s := p.staging
+	if err := p.backUpFile(old, false); err != nil {
+		return err
+	}
+	err := s.rename(contentName, p.base)
+	if err != nil {
+		err = errors.Join(because(err, "Destination %s cannot be replaced", show(p.Dest)), p.dropBackup())
+	}
+	if p.overwritable(err) {
+		err = p.overwrite(staged, old, want)
+	}
+	if err != nil {
+		return err
+	}
+	return p.closeFlags(s.parent)
 }
 
 func (p *Plan) incomplete(name string) error {
@@ -111,7 +146,8 @@ func (p *Plan) look(meta Meta, exec, dir bool, old *unix.Stat_t, keepMode bool) 
 	if option := p.option(dir); option != nil {
 		mode = option(mode, dir)
 	}
-	want := look{mode: mode, asked: owner{p.uid, p.gid}, kept: nobody, mtime: meta.ModTime, hasTime: meta.HasTime}
+	want := look{mode: mode, asked: owner{p.uid, p.gid}, kept: nobody, hasTime: meta.HasTime}
+	want.mtime = unix.Timespec{Sec: meta.ModTime, Nsec: int64(meta.ModNsec)}
 	if old != nil {
 		want.kept = owner{int(old.Uid), int(old.Gid)}
 		if p.uid != keep {
@@ -120,6 +156,9 @@ func (p *Plan) look(meta Meta, exec, dir bool, old *unix.Stat_t, keepMode bool) 
 		if p.gid != keep {
 			want.kept.gid = keep
 		}
+	}
+	if meta.HasOwner {
+		want.kept = p.owner(meta)
 	}
 	return want
 }
@@ -138,7 +177,7 @@ func (p *Plan) placeTree(ctx context.Context) error {
 	defer t.staged.close()
 	if p.merged {
 		// An earlier attempt failed after this: begin with the artifact alone again.
-		if _, err := p.prune(""); err != nil {
+		if _, err := p.prune(); err != nil {
 			return p.writeError(err)
 		}
 	}
@@ -174,15 +213,13 @@ func (t *placer) complete() error {
 			return err
 		}
 	}
-	for i := range t.torrent.Files {
-		if err := t.ctx.Err(); err != nil {
-			return err
-		}
-		if err := t.file(&t.torrent.Files[i]); err != nil {
-			return err
-		}
+	if err := t.files(); err != nil {
+		return err
 	}
-	if t.old != nil {
+	if err := t.linkUp(); err != nil {
+		return err
+	}
+	if t.old != nil && !t.asked.Delete {
 		if err := t.merge(t.old, t.staging.content); err != nil {
 			return err
 		}
@@ -190,21 +227,47 @@ func (t *placer) complete() error {
 	// Children first: filling a directory changes its time, and a mode may close it.
 	for i := len(t.torrent.Dirs) - 1; i >= 0; i-- {
 		dir := &t.torrent.Dirs[i]
-		if err := t.dress(dir.Path, dir.Meta, false, true, false); err != nil {
+		if err := t.dressDir(dir.Path, dir.Meta, false); err != nil {
 			return err
 		}
 	}
-	if err := t.dress("", t.torrent.Root.Meta, false, true, true); err != nil {
+	if err := t.dressDir("", t.torrent.Root.Meta, true); err != nil {
+		return err
+	}
+	if err := t.approve(t.ctx); err != nil {
 		return err
 	}
 	return unix.Syncfs(t.staging.content.fd())
 }
 
+// files completes all files, many at once.
+func (t *placer) files() error {
+	const most = 1000
+	count := (len(t.torrent.Files) + most - 1) / most
+	return inParallel(count, min(count, processors(0)), func() (func(i int) error, func()) {
+		worker := *t
+		worker.staged, worker.oldAt = cursor{root: t.staging.content}, cursor{root: t.old}
+		work := func(i int) error {
+			for j := range t.torrent.Files[i*most : min(len(t.torrent.Files), (i+1)*most)] {
+				if err := worker.file(&t.torrent.Files[i*most+j]); err != nil {
+					return err
+				}
+			}
+			return t.ctx.Err()
+		}
+		return work, func() {
+			worker.staged.close()
+			worker.oldAt.close()
+		}
+	})
+}
+
 // file makes an entry that takes no bytes, or makes sure that the pieces made it, and dresses it.
 func (t *placer) file(file *File) error {
 	switch {
-	case file.Pad:
+	case file.Pad, file.Hardlink != "":
 		return nil
+	case t.unpack != nil: // everything is there
 	case file.Symlink != "":
 		at, name, err := t.staged.at(file.Path)
 		if err == nil {
@@ -220,22 +283,40 @@ func (t *placer) file(file *File) error {
 		}
 		made.Close()
 	}
-	return t.dress(file.Path, file.Meta, file.Exec, false, false)
+	return t.dress(file)
 }
 
-// dress gives a staged entry its attributes.
-func (t *placer) dress(path string, meta Meta, exec, dir, keepMode bool) error {
+// dress gives a staged file, which must be whole, its attributes.
+func (t *placer) dress(file *File) error {
+	now, err := t.staged.stat(file.Path)
+	if err != nil {
+		return err
+	}
+	if file.regular() && now.Size != file.Length {
+		return t.incomplete(file.Path)
+	}
+	return t.give(file.Path, &now, file.Meta, file.Exec, false)
+}
+
+// dressDir gives a staged directory its attributes.
+func (t *placer) dressDir(path string, meta Meta, keepMode bool) error {
 	now, err := t.staged.stat(path)
 	if err != nil {
 		return err
 	}
-	if i, known := t.index()[path]; known && i >= 0 && t.torrent.Files[i].regular() && now.Size != t.torrent.Files[i].Length {
-		return t.incomplete(path)
-	}
+	return t.give(path, &now, meta, false, keepMode)
+}
+
+func (t *placer) give(path string, now *unix.Stat_t, meta Meta, exec, keepMode bool) error {
+	dir := now.Mode&unix.S_IFMT == unix.S_IFDIR
 	var old *unix.Stat_t
+	var replaced *spot
 	if t.old != nil {
 		if stat, err := t.oldAt.stat(path); err == nil {
 			old = &stat
+			if at, name, err := t.oldAt.at(path); err == nil {
+				replaced = &spot{at, name}
+			}
 		}
 	}
 	at, name, err := t.staged.at(path)
@@ -244,7 +325,7 @@ func (t *placer) dress(path string, meta Meta, exec, dir, keepMode bool) error {
 		if mode := want.mode; path == "" && mode&0o300 != 0o300 {
 			t.rootMode, want.mode = &mode, mode|0o300 // see switchOver
 		}
-		err = dress(at, name, &now, want)
+		err = t.adorn(spot{at, name}, replaced, now, want, filepath.Join(t.Dest, path))
 	}
 	if err != nil {
 		return because(err, "Attributes of %s cannot be set", show(join(t.Dest, path)))

@@ -14,52 +14,72 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PlaceOptions say where an artifact goes and what it looks like there, in the words of Ansible's copy. All but Dest may be "".
-type PlaceOptions struct {
-	Dest          string // the file, or its directory with "/" at the end; for a tree the directory that it becomes
-	Owner, Group  string // name or number
-	Mode          string // of files: octal, symbolic, or "preserve" for the modes that the torrent carries
-	DirectoryMode string // of directories, likewise
-}
-
 // Plan is a checked intention to put an artifact at a destination. Its methods are for one goroutine at a time.
 type Plan struct {
 	Dest    string // where the artifact goes, after symlinks at the end of the path
-	Staging string // directory beside Dest that holds it until it is whole
+	Staging string // directory, beside Dest if partial_dir says nothing else, that holds it until it is whole
 
+	asked    PlaceOptions
 	torrent  *Torrent
+	wanted   string // the option dest, absolute
+	reuse    reusing
 	dir      string // directory of Dest
+	home     string // directory of Staging
 	base     string // name of Dest in dir
 	exists   bool   // something is at Dest
 	readOnly error  // why dir cannot be written to, reported when it comes to writing
 	uid, gid int    // keep when not asked for
 	mode     modeOf // nil when not asked for
 	dirMode  modeOf
-	preserve bool // mode: preserve
+	preserve bool        // mode: preserve
+	flags    *flagChange // nil when not asked for
+	context  *secontext  // nil where there is no SELinux
+	command  []string    // of the option validate
+	link     *releases   // nil without keep
+	linked   bool        // there was a link
+	backup   string      // where the old artifact went
 	umask    uint32
 	nodes    map[string]int32 // see index
 	staging  *staging         // nil until OpenStaging
 	store    *Store
-	merged   bool    // Place has begun to change the staged tree
-	rootMode *uint32 // mode of a tree's root that is set after the switch
+	merged   bool       // Place has begun to change the staged tree
+	unpack   *unpacking // nil unless the artifact is an archive to be unpacked
+	rootMode *uint32    // mode of a tree's root that is set after the switch
 }
 
 // NewPlan checks all that can be checked beforehand and writes nothing. Errors name the destination and say what to do.
 func NewPlan(t *Torrent, o PlaceOptions) (*Plan, error) {
-	p := &Plan{torrent: t, umask: umask(), preserve: o.Mode == "preserve"}
+	p := &Plan{torrent: t, asked: o, umask: umask(), preserve: o.Mode == "preserve"}
 	if err := p.options(o); err != nil {
 		return nil, err
 	}
-	dest, err := resolve(t, o.Dest)
+	if o.Unpack {
+		if err := p.newUnpacking(o); err != nil {
+			return nil, err
+		}
+	}
+	dest, err := p.destination(o)
 	if err != nil {
 		return nil, err
 	}
-	p.Dest, p.dir, p.base = dest, filepath.Dir(dest), filepath.Base(dest)
-	p.Staging = filepath.Join(p.dir, stagingPrefix(p.base)+hex.EncodeToString(t.Infohash[:4]))
+	if p.wanted, _, err = asked(o.Dest); err != nil {
+		return nil, err
+	}
+	p.locate(dest, o.PartialDir)
+	p.Staging = filepath.Join(p.home, p.stagingPrefix()+hex.EncodeToString(t.Infohash[:4]))
+	if o.Unpack && o.StateDir != "" {
+		p.unpack.record = manifestPath(o.StateDir, p.Dest)
+	}
 	if err := p.checkDirectory(); err != nil {
 		return nil, err
 	}
+	if err := p.checkHome(); err != nil {
+		return nil, err
+	}
 	if err := p.checkDest(); err != nil {
+		return nil, err
+	}
+	if err := p.checkFlags(); err != nil {
 		return nil, err
 	}
 	if p.readOnly != nil && !p.exists {
@@ -68,25 +88,18 @@ func NewPlan(t *Torrent, o PlaceOptions) (*Plan, error) {
 	return p, nil
 }
 
-func (p *Plan) options(o PlaceOptions) (err error) {
-	if p.uid, err = lookUpUser(o.Owner); err != nil {
-		return err
-	}
-	if p.gid, err = lookUpGroup(o.Group); err != nil {
-		return err
-	}
-	if p.mode, err = parseMode("mode", o.Mode); err != nil {
-		return err
-	}
-	if p.dirMode, err = parseMode("directory_mode", o.DirectoryMode); err != nil {
-		return err
-	}
-	return checkOwner(p.uid, p.gid)
-}
-
 // resolve finds the path that the artifact is put at, as copy does for a file: into a directory given with "/" at its end, and
 // through symlinks, so that the link stays and what it points to is replaced.
 func resolve(t *Torrent, dest string) (string, error) {
+	path, err := clean(t, dest)
+	if err != nil {
+		return "", err
+	}
+	return follow(path)
+}
+
+// clean is resolve before it follows symlinks.
+func clean(t *Torrent, dest string) (string, error) {
 	if dest == "" || strings.IndexByte(dest, 0) >= 0 {
 		return "", fault(nil, "Option dest is empty or not a path")
 	}
@@ -105,7 +118,7 @@ func resolve(t *Torrent, dest string) (string, error) {
 		}
 		path = filepath.Join(path, t.Name)
 	}
-	return follow(path)
+	return path, nil
 }
 
 // follow goes along the symlinks at the end of a path, to where there is none, or nothing yet.
@@ -136,6 +149,11 @@ func missingDirectory(err error, dir string) error {
 
 // checkDirectory looks at the directory that Dest is in.
 func (p *Plan) checkDirectory() error {
+	if p.link != nil {
+		if err := p.checkLink(); err != nil || !p.link.there {
+			return err
+		}
+	}
 	stat, err := os.Stat(p.dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -145,7 +163,9 @@ func (p *Plan) checkDirectory() error {
 	case !stat.IsDir():
 		return fault(unix.ENOTDIR, "Destination directory %s is a %s", show(p.dir), kindOf(stat.Mode()))
 	}
-	p.readOnly = writable(p.dir)
+	if p.readOnly == nil {
+		p.readOnly = writable(p.dir)
+	}
 	if dest, err := os.Lstat(p.Dest); err == nil && p.readOnly == nil && stat.Mode()&fs.ModeSticky != 0 {
 		p.readOnly = p.sticky(ownerOf(dest), ownerOf(stat))
 	}
@@ -190,6 +210,15 @@ func (p *Plan) checkDest() error {
 	if err := p.checkMounts(); err != nil {
 		return err
 	}
+	if p.unsafe() && writableFile(p.Dest) {
+		p.readOnly = nil
+		if p.home != p.dir {
+			p.readOnly = writable(p.home)
+		}
+	}
+	if p.readOnly == nil {
+		p.readOnly = immutable(p.Dest)
+	}
 	kind := stat.Mode().Type()
 	switch {
 	case p.torrent.Single && kind.IsDir():
@@ -206,6 +235,9 @@ func (p *Plan) checkDest() error {
 	if p.readOnly == nil {
 		p.readOnly = writable(p.Dest)
 	}
+	if p.asked.Delete {
+		return nil // what is in the way goes
+	}
 	return p.checkConflicts()
 }
 
@@ -216,7 +248,7 @@ func (p *Plan) checkMounts() error {
 		return because(err, "Destination %s cannot be used", show(p.Dest))
 	}
 	points := mountPoints()
-	if slices.Contains(points, real) {
+	if slices.Contains(points, real) && !p.unsafe() {
 		return fault(unix.EBUSY, "Destination %s is a mount point and cannot be replaced as a whole; choose a path inside it", show(p.Dest))
 	}
 	for _, point := range points {
@@ -263,6 +295,9 @@ func (p *Plan) checkConflicts() error {
 // Complete says whether the artifact is at Dest already: every directory, file and symlink, every byte. What else is in a
 // tree, and modes and owners, do not count.
 func (p *Plan) Complete(ctx context.Context) (bool, error) {
+	if p.unpack != nil {
+		return p.completeUnpacked(ctx)
+	}
 	same, err := p.sameTree()
 	if err != nil || !same {
 		return false, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,13 +16,13 @@ func (p *Plan) prepare() (store *Store, resumed bool, err error) {
 	if err := s.recover(p.base); err != nil {
 		return nil, false, p.writeError(err)
 	}
-	if p.torrent.Single {
+	if t, name := p.incoming(), p.stagedName(); t.Single {
 		c := cursor{root: s.dir}
-		if stat, err := c.stat(contentName); err == nil {
+		if stat, err := c.stat(name); err == nil {
 			if resumed = mayResume(&stat); !resumed {
-				err = s.dir.remove(contentName)
+				err = s.dir.remove(name)
 			} else {
-				err = unix.Fchmodat(s.dir.fd(), contentName, 0o600, 0)
+				err = unix.Fchmodat(s.dir.fd(), name, 0o600, 0)
 			}
 			if err != nil {
 				return nil, false, p.writeError(err)
@@ -31,12 +32,12 @@ func (p *Plan) prepare() (store *Store, resumed bool, err error) {
 		if err != nil {
 			return nil, false, err
 		}
-		store = newStore(p.torrent, dir, contentName, true)
+		store = newStore(t, dir, name, true)
 	} else {
 		if err := s.openContent(); err != nil {
 			return nil, false, p.writeError(err)
 		}
-		if resumed, err = p.prune(""); err != nil {
+		if resumed, err = p.prune(); err != nil {
 			return nil, false, p.writeError(err)
 		}
 		dir, err := s.content.clone()
@@ -44,6 +45,7 @@ func (p *Plan) prepare() (store *Store, resumed bool, err error) {
 			return nil, false, err
 		}
 		store = newStore(p.torrent, dir, "", true)
+		store.look = func(file *File) look { return p.look(file.Meta, file.Exec, false, nil, false) }
 	}
 	store.fail = p.writeError
 	return store, resumed, nil
@@ -78,13 +80,20 @@ func (s *staging) recover(base string) error {
 		if err := unix.Fstatat(s.dir.fd(), name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return err
 		}
+		number, suffix, final := parseFinal(name)
+		rest, old := strings.CutPrefix(name, oldName)
+		if old {
+			suffix = rest
+		}
 		switch {
-		case name == lockName || name == contentName:
+		case name == lockName || name == contentName || name == archiveName:
 			continue
-		case name == oldName && !s.parent.has(base):
+		case old && !s.parent.has(base):
 			err = unix.Renameat(s.dir.fd(), name, s.parent.fd(), base)
-		case name == finalName(stat.Ino):
+		case final && number == stat.Ino:
 			err = unix.Renameat(s.dir.fd(), name, s.dir.fd(), contentName)
+		case (old || final) && suffix != "":
+			err = unix.Renameat(s.dir.fd(), name, s.parent.fd(), base+suffix)
 		default:
 			err = s.dir.remove(name)
 		}
@@ -103,6 +112,16 @@ func (r *root) has(name string) bool {
 
 func finalName(inode uint64) string { return finalPrefix + strconv.FormatUint(inode, 10) }
 
+// parseFinal takes the name apart that switchTree has made: the inode, and what a backup is to have behind its name.
+func parseFinal(name string) (inode uint64, suffix string, ok bool) {
+	rest, ok := strings.CutPrefix(name, finalPrefix)
+	if at := strings.IndexByte(rest, '.'); at >= 0 {
+		rest, suffix = rest[:at], rest[at:]
+	}
+	inode, err := strconv.ParseUint(rest, 10, 64)
+	return inode, suffix, ok && err == nil
+}
+
 // index finds an entry of the tree by its path: file i is i, directory i is -1-i.
 func (p *Plan) index() map[string]int32 {
 	if p.nodes != nil {
@@ -120,9 +139,17 @@ func (p *Plan) index() map[string]int32 {
 	return p.nodes
 }
 
-// prune removes from the staged tree what is not the torrent's, or is not safe to write to, and makes the rest writable
+// prune makes a staged tree again what the pieces have made, and says whether any file was left.
+func (p *Plan) prune() (resumed bool, err error) {
+	if err := p.pruneHardlinks(); err != nil {
+		return false, err
+	}
+	return p.pruneDirectory("")
+}
+
+// pruneDirectory removes from the staged tree what is not the torrent's, or is not safe to write to, and makes the rest writable
 // again. It says whether any file was left.
-func (p *Plan) prune(dir string) (resumed bool, err error) {
+func (p *Plan) pruneDirectory(dir string) (resumed bool, err error) {
 	names, err := p.staging.content.names(dir)
 	if err != nil {
 		return false, err
@@ -144,11 +171,13 @@ func (p *Plan) prune(dir string) (resumed bool, err error) {
 		case known && i < 0 && stat.Mode&unix.S_IFMT == unix.S_IFDIR:
 			if err = chmod(at, name, 0o700); err == nil {
 				var below bool
-				below, err = p.prune(path)
+				below, err = p.pruneDirectory(path)
 				resumed = resumed || below
 			}
 		case known && i >= 0 && p.torrent.Files[i].regular() && mayResume(&stat):
-			err = chmod(at, name, 0o600)
+			if stat.Mode&0o600 != 0o600 {
+				err = chmod(at, name, 0o600)
+			}
 			resumed = true
 		default:
 			err = p.staging.content.remove(path)

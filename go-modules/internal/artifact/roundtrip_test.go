@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +32,7 @@ func TestFileRoundTrip(t *testing.T) {
 
 func TestTreeRoundTrip(t *testing.T) {
 	top := t.TempDir()
+	tree{"outside/secret": "not to be deployed"}.write(t, top)
 	src := tree{
 		"bin/run":                  script("#!/bin/sh\n"),
 		"empty":                    "",
@@ -49,6 +51,12 @@ func TestTreeRoundTrip(t *testing.T) {
 		"a.b":                      "before the slash",
 		"a/b":                      "after the dot",
 		"a-":                       "between",
+		"links/hard":               hard("bin/run"),
+		"links/and again":          hard("bin/run"),
+		"links/hard and empty":     hard("empty"),
+		"disk.img":                 sparse(1_000_000),
+		"zeros":                    strings.Repeat("\x00", 20_000),
+		"links/to another tree":    link(filepath.Join(top, "outside")),
 	}.write(t, filepath.Join(top, "src"))
 	dest := filepath.Join(top, "dest")
 	p := deploy(t, src, PlaceOptions{Dest: dest + "/"})
@@ -81,13 +89,19 @@ func TestRandomTrees(t *testing.T) {
 			if !src.room(path) {
 				continue
 			}
-			switch rapid.SampledFrom([]string{"file", "file", "exec", "dir", "link"}).Draw(r, "kind") {
+			switch rapid.SampledFrom([]string{"file", "file", "exec", "dir", "link", "hard", "sparse"}).Draw(r, "kind") {
 			case "file":
 				src[path] = content(rapid.SampledFrom([]int{0, 1, 100, 16384, 40_000}).Draw(r, "length"))
 			case "exec":
 				src[path] = script(content(rapid.IntRange(0, 20_000).Draw(r, "length")))
 			case "dir":
 				src[path] = dir(rapid.SampledFrom([]uint32{0o755, 0o700, 0o555, 0o1777}).Draw(r, "mode") & 0o777)
+			case "sparse":
+				src[path] = sparse(rapid.IntRange(10, 100_000).Draw(r, "length"))
+			case "hard":
+				if files := src.files(); len(files) > 0 {
+					src[path] = hard(rapid.SampledFrom(files).Draw(r, "file"))
+				}
 			case "link":
 				src[path] = link(rapid.SampledFrom([]string{"a", "../a", "/etc", "../../../x", "a/./b//c"}).Draw(r, "target"))
 			}
@@ -97,6 +111,18 @@ func TestRandomTrees(t *testing.T) {
 		sameTree(t, listing(t, filepath.Join(top, "dest")), listing(t, filepath.Join(top, "src")))
 		noStaging(t, top)
 	})
+}
+
+// files lists what can have hard links.
+func (tr tree) files() (paths []string) {
+	for path, value := range tr {
+		switch value.(type) {
+		case string, script, sparse:
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
 }
 
 // room says whether path can be added to the tree.
@@ -136,7 +162,7 @@ func TestInfohashIsStable(t *testing.T) {
 	if first.Infohash != again.Infohash {
 		t.Error("announce or workers changed the infohash")
 	}
-	const want = "467f3c94799211c278550f905949e52358f6577a"
+	const want = "2c466d42ec9c000a0bf0970822dae47cc41360fd"
 	if got := hex.EncodeToString(first.Infohash[:]); got != want {
 		t.Errorf("infohash is %s, want %s", got, want)
 	}

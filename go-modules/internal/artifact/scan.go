@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,93 +26,143 @@ func stampOf(stat *unix.Stat_t) stamp {
 
 // entry is one file, symlink or directory of a source.
 type entry struct {
-	path string // relative, "" for the source itself
-	link string // a symlink's target
-	mode uint32 // st_mode
+	path     string // relative, "" for the source itself
+	link     string // a symlink's target
+	hardlink string // path of the entry before that is the same file
+	offset   int64  // of its first byte in the stream
+	device   uint64
+	mode     uint32 // st_mode
+	sparse   bool   // it may have holes
+	linked   bool   // there are more names of it
 	stamp
+}
+
+func newEntry(path string, stat *unix.Stat_t) entry {
+	return entry{
+		path: path, device: stat.Dev, mode: stat.Mode, sparse: stat.Blocks*512 < stat.Size, linked: stat.Nlink > 1, stamp: stampOf(stat),
+	}
+}
+
+// bytes is how many bytes of the stream are the entry's.
+func (e *entry) bytes() int64 {
+	if e.regular() {
+		return e.size
+	}
+	return 0
 }
 
 func (e *entry) dir() bool { return e.mode&unix.S_IFMT == unix.S_IFDIR }
 
+func (e *entry) regular() bool { return e.mode&unix.S_IFMT == unix.S_IFREG }
+
 // meta returns permission bits and modification time as the torrent carries them.
-func (e *entry) meta() (mode uint32, mtime int64) {
-	return e.mode & 0o7777, floorSeconds(e.mtime)
-}
-
-func floorSeconds(ns int64) int64 {
-	seconds := ns / 1e9
-	if ns%1e9 < 0 {
-		seconds--
+func (e *entry) meta() (mode uint32, mtime, nsec int64) {
+	mtime, nsec = e.mtime/1e9, e.mtime%1e9
+	if nsec < 0 {
+		mtime, nsec = mtime-1, nsec+1e9
 	}
-	return seconds
+	return e.mode & 0o7777, mtime, nsec
 }
 
-// scanner lists a source tree in the order of comparePaths, the source itself first. Symlinks are listed, never followed.
+// scanner lists a source tree, several directories at once. Symlinks are listed, never followed.
 type scanner struct {
 	ctx     context.Context
 	root    *root
 	exclude []string
-	entries []entry
+	slots   chan struct{} // for goroutines beside the first; nil for none
+	group   sync.WaitGroup
 }
 
-func scan(ctx context.Context, r *root, exclude []string) ([]entry, error) {
-	s := scanner{ctx: ctx, root: r, exclude: exclude}
+// found is an entry, with all that lies below it if it is a directory.
+type found struct {
+	entry
+	below []*batch
+}
+
+// batch is what some of the names in a directory stand for. All batches of a directory together are in the order of comparePaths.
+type batch struct {
+	found []found
+	err   error
+}
+
+// scan lists the tree in the order of comparePaths, the source itself first.
+func scan(ctx context.Context, r *root, o *BuildOptions) (catalog, error) {
 	var stat unix.Stat_t
 	if err := unix.Fstat(r.fd(), &stat); err != nil {
-		return nil, because(err, "Source %s cannot be read", show(r.path))
+		return catalog{}, because(err, "Source %s cannot be read", show(r.path))
 	}
-	s.entries = append(s.entries, entry{mode: stat.Mode, stamp: stampOf(&stat)})
-	err := s.directory("")
-	return s.entries, err
+	s := scanner{ctx: ctx, root: r, exclude: o.Exclude}
+	if n := processors(o.Workers); n > 1 {
+		s.slots = make(chan struct{}, n) // this goroutine soon does nothing but wait
+	}
+	batches := s.directory("")
+	s.group.Wait()
+	c := catalog{entries: []entry{newEntry("", &stat)}, linked: map[identity]string{}}
+	return c, c.add(batches)
 }
 
-func (s *scanner) directory(dir string) error {
-	if err := s.ctx.Err(); err != nil {
-		return err
-	}
+// directory lists a directory and has others look at its entries, as long as there are slots.
+func (s *scanner) directory(dir string) (batches []*batch) {
 	names, err := s.root.names(dir)
-	if err != nil {
-		return because(err, "Source directory %s cannot be read", show(s.root.join(dir)))
+	if err == nil {
+		err = s.ctx.Err()
 	}
+	if err != nil {
+		return []*batch{{err: because(err, "Source directory %s cannot be read", show(s.root.join(dir)))}}
+	}
+	const most = 1000
+	for names := range slices.Chunk(names, most) {
+		b := &batch{}
+		batches = append(batches, b)
+		select {
+		case s.slots <- struct{}{}:
+			s.group.Go(func() {
+				b.err = s.visitAll(b, dir, names)
+				<-s.slots
+			})
+		default:
+			b.err = s.visitAll(b, dir, names)
+		}
+	}
+	return batches
+}
+
+func (s *scanner) visitAll(b *batch, dir string, names []string) error {
 	c := cursor{root: s.root}
 	defer c.close()
+	b.found = make([]found, 0, len(names))
 	for _, name := range names {
-		if err := s.visit(&c, join(dir, name)); err != nil {
+		if err := s.visit(&c, b, join(dir, name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *scanner) visit(c *cursor, path string) error {
+func (s *scanner) visit(c *cursor, b *batch, path string) error {
 	stat, err := c.stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return vanished(s.root.join(path), during)
 	} else if err != nil {
 		return because(err, "Source %s cannot be read", show(s.root.join(path)))
 	}
-	e := entry{path: path, mode: stat.Mode, stamp: stampOf(&stat)}
-	if excluded(s.exclude, path, e.dir()) {
+	f := found{entry: newEntry(path, &stat)}
+	if excluded(s.exclude, path, f.dir()) {
 		return nil
 	}
 	if len(path) > maxPath {
 		return fault(nil, "Source %s has a path of %d bytes; at most %d can be deployed", show(s.root.join(path)), len(path), maxPath)
 	}
 	switch stat.Mode & unix.S_IFMT {
-	case unix.S_IFREG:
 	case unix.S_IFDIR:
-		s.entries = append(s.entries, e)
-		return s.directory(path)
+		f.below = s.directory(path)
 	case unix.S_IFLNK:
-		if e.link, err = c.readlink(path); err != nil {
+		if f.link, err = c.readlink(path); err != nil {
 			return because(err, "Source %s cannot be read", show(s.root.join(path)))
 		}
-		e.size = 0
-	default:
-		return fault(nil, "Source %s is a %s and cannot be deployed; remove it or exclude it",
-			show(s.root.join(path)), kindOf(fileMode(stat.Mode)))
+		f.size = 0
 	}
-	s.entries = append(s.entries, e)
+	b.found = append(b.found, f)
 	return nil
 }
 
@@ -121,8 +173,8 @@ func join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// excluded matches the patterns, as path.Match understands them, against the name and against the path from the root.
-// As in .gitignore, "/" at a pattern's end means directories only, and at its start the path only.
+// excluded matches the patterns, as path.Match understands them, against the name and against the path from the root, where "**" stands
+// for any directories. As in .gitignore, "/" at a pattern's end means directories only, and at its start the path only.
 func excluded(patterns []string, name string, dir bool) bool {
 	for _, pattern := range patterns {
 		pattern, only := strings.CutSuffix(pattern, "/")
@@ -130,7 +182,7 @@ func excluded(patterns []string, name string, dir bool) bool {
 			continue
 		}
 		pattern, anchored := strings.CutPrefix(pattern, "/")
-		if match, _ := path.Match(pattern, name); match {
+		if matchPath(pattern, name) {
 			return true
 		}
 		if match, _ := path.Match(pattern, path.Base(name)); match && !anchored {
@@ -138,6 +190,20 @@ func excluded(patterns []string, name string, dir bool) bool {
 		}
 	}
 	return false
+}
+
+func matchPath(pattern, name string) bool {
+	if !strings.Contains(pattern, "**") {
+		match, _ := path.Match(pattern, name)
+		return match
+	}
+	first, rest, more := strings.Cut(pattern, "/")
+	component, below, deeper := strings.Cut(name, "/")
+	if first == "**" {
+		return !more || matchPath(rest, name) || deeper && matchPath(pattern, below)
+	}
+	match, _ := path.Match(first, component)
+	return match && more == deeper && (!more || matchPath(rest, below))
 }
 
 func checkPatterns(patterns []string) error {

@@ -17,7 +17,8 @@ import (
 //
 // It can be marshalled as JSON to hand it to another process, which calls Bind with the torrent before anything else.
 type Source struct {
-	Root string // absolute path of the file or directory
+	Root    string   // absolute path of the file or directory
+	Skipped []string // relative paths of pipes, sockets and devices that were left out; only Build tells
 
 	torrent *Torrent
 	stamps  []stamp // one for each of the torrent's files; zero for symlinks

@@ -17,19 +17,50 @@ func (p *Plan) Space() error {
 		return p.readOnly
 	}
 	var fs unix.Statfs_t
-	if err := unix.Statfs(p.dir, &fs); err != nil {
-		return because(err, "The free space of %s cannot be read", show(p.dir))
+	home := existing(p.home)
+	if err := unix.Statfs(home, &fs); err != nil {
+		return because(err, "The free space of %s cannot be read", show(home))
 	}
 	needed, files := p.needed(fs.Bsize)
-	if free := available(&fs); needed > free {
-		return fault(ErrNoSpace, "Not enough space on %s for %s: %s needed, %s free",
-			show(mountPoint(p.dir)), show(p.Dest), size(needed), size(free))
+	if !p.reuse.cloned {
+		needed -= p.shareable(&fs)
+	}
+	if err := p.fits(home, &fs, needed); err != nil {
+		return err
 	}
 	if fs.Files > 0 && files > fs.Ffree { // filesystems without a table of inodes report none
 		return fault(ErrNoSpace, "Not enough inodes on %s for %s: %d needed, %d free",
-			show(mountPoint(p.dir)), show(p.Dest), files, fs.Ffree)
+			show(mountPoint(home)), show(p.Dest), files, fs.Ffree)
+	}
+	if p.unsafe() {
+		return p.spaceInPlace()
 	}
 	return nil
+}
+
+// fits compares with what is free on the filesystem of a directory.
+func (p *Plan) fits(dir string, fs *unix.Statfs_t, needed int64) error {
+	if free := available(fs); needed > free {
+		return fault(ErrNoSpace, "Not enough space on %s for %s: %s needed, %s free",
+			show(mountPoint(dir)), show(p.Dest), size(needed), size(free))
+	}
+	return nil
+}
+
+// spaceInPlace looks at the filesystem of the destination when the artifact may be copied there from another one.
+func (p *Plan) spaceInPlace() error {
+	if p.sameFilesystem() {
+		return nil
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(p.dir, &fs); err != nil {
+		return because(err, "The free space of %s cannot be read", show(p.dir))
+	}
+	needed := p.torrent.Size
+	if old, err := os.Lstat(p.Dest); err == nil && !p.asked.Backup {
+		needed -= old.Size() // which is written over
+	}
+	return p.fits(p.dir, &fs, needed)
 }
 
 func available(fs *unix.Statfs_t) int64 { return int64(fs.Bavail) * fs.Bsize }
@@ -42,13 +73,14 @@ func (p *Plan) needed(block int64) (bytes int64, files uint64) {
 		c = &cursor{root: r}
 		defer c.close()
 	}
-	for i := range p.torrent.Files {
-		file := &p.torrent.Files[i]
-		if file.Pad {
+	t := p.incoming()
+	for i := range t.Files {
+		file := &t.Files[i]
+		if file.Pad || file.Hardlink != "" {
 			continue
 		}
-		staged := contentName
-		if !p.torrent.Single {
+		staged := p.stagedName()
+		if !t.Single {
 			staged = join(contentName, file.Path)
 		}
 		allocated, exists := int64(0), false
@@ -60,13 +92,69 @@ func (p *Plan) needed(block int64) (bytes int64, files uint64) {
 		if !exists {
 			files++
 		}
-		whole := file.Length
-		if rest := whole % block; rest != 0 && !p.torrent.Single {
-			whole += block - rest
+		if p.reuse.have != nil { // blocks may be in place and wrong
+			bytes += t.inBlocks(t.lacking(file, p.reuse.have), block)
+			continue
 		}
-		bytes += max(0, whole-allocated)
+		bytes += max(0, t.inBlocks(file.Length, block)-allocated)
+	}
+	for i := range t.Dirs {
+		if c == nil {
+			files++
+		} else if _, err := c.stat(join(contentName, t.Dirs[i].Path)); err != nil {
+			files++
+		}
 	}
 	return bytes, files
+}
+
+func (t *Torrent) inBlocks(bytes, block int64) int64 {
+	if rest := bytes % block; rest != 0 && !t.Single {
+		bytes += block - rest
+	}
+	return bytes
+}
+
+// lacking is how many bytes of a file are in pieces that are not there.
+func (t *Torrent) lacking(file *File, have []bool) (bytes int64) {
+	end := file.Offset + file.Length
+	for off := file.Offset; off < end; {
+		piece := off / t.PieceLength
+		next := min(end, (piece+1)*t.PieceLength)
+		if !have[piece] {
+			bytes += next - off
+		}
+		off = next
+	}
+	return bytes
+}
+
+// shareable is at most what the staging can share with what it replaces, on filesystems whose files may share blocks. Whether
+// it does is seen when it is done, and then Space counts again.
+func (p *Plan) shareable(fs *unix.Statfs_t) (bytes int64) {
+	switch fs.Type {
+	case unix.BTRFS_SUPER_MAGIC, unix.XFS_SUPER_MAGIC:
+	default:
+		return 0
+	}
+	old, err := openLocal(p.replaced())
+	if err != nil {
+		return 0
+	}
+	defer old.root.Close()
+	c := cursor{root: old.root}
+	defer c.close()
+	t := p.incoming()
+	for i := range t.Files {
+		file := &t.Files[i]
+		if !file.regular() || file.Length < smallestClone {
+			continue
+		}
+		if stat, err := c.stat(old.place(t, file)); err == nil && stat.Mode&unix.S_IFMT == unix.S_IFREG {
+			bytes += min(stat.Size, file.Length)
+		}
+	}
+	return bytes
 }
 
 // writeError makes a failed write into a message for the user.
@@ -76,10 +164,10 @@ func (p *Plan) writeError(err error) error {
 		if full := p.Space(); errors.Is(full, ErrNoSpace) {
 			return full
 		}
-		return fault(ErrNoSpace, "Not enough space on %s for %s: the disk became full while writing", show(mountPoint(p.dir)), show(p.Dest))
+		return fault(ErrNoSpace, "Not enough space on %s for %s: the disk became full while writing", show(mountPoint(existing(p.home))), show(p.Dest))
 	case errors.Is(err, unix.EDQUOT):
 		return fault(ErrNoSpace, "Not enough space on %s for %s: the disk quota of user %s is used up",
-			show(mountPoint(p.dir)), show(p.Dest), userName(os.Geteuid()))
+			show(mountPoint(existing(p.home))), show(p.Dest), userName(os.Geteuid()))
 	}
 	return because(err, "Destination %s cannot be written", show(p.Dest))
 }

@@ -13,12 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A staging is a directory beside the destination, 0700, that holds
+// A staging is a directory, 0700, beside the destination or where the option partial_dir says, that holds
 //
 //	lock      a file that its user holds with flock(2)
 //	content   the file or tree that is being completed
 //	final-N   the same, ready to be switched with the destination; N is its inode, so that after a crash one can tell
-//	          whether this is still it or, the switch being done, the old tree
+//	          whether this is still it or, the switch being done, the old tree; final-N-X is to become the backup X then
+//	archive   the archive whose content is unpacked
 //	old       the old tree while it is switched by two renames
 const (
 	lockName    = "lock"
@@ -29,16 +30,24 @@ const (
 
 type staging struct {
 	parent  *root // the destination's directory
+	home    *root // the directory of dir
 	dir     *root
-	name    string // of dir in parent
+	name    string // of dir in home
 	lock    *os.File
 	content *root // of a tree
 
 	renameat2 func(fromDir int, from string, toDir int, to string, flags uint) error
+	linkat    func(fromDir int, from string, toDir int, to string, flags int) error
 }
 
-// stagingPrefix is how the names of all stagings for a destination begin; eight hexadecimal digits of the infohash follow.
-func stagingPrefix(base string) string {
+// stagingPrefix is how the names of all stagings for the destination begin; eight hexadecimal digits of the infohash follow.
+// Far from the destination another one of the same name may have its staging beside this one.
+func (p *Plan) stagingPrefix() string {
+	base := p.base
+	if p.home != p.dir {
+		sum := sha1.Sum([]byte(p.Dest))
+		base += "-" + hex.EncodeToString(sum[:4])
+	}
 	const marks = len(".") + len(".murder-") + 8
 	if len(base)+marks > maxName {
 		sum := sha1.Sum([]byte(base))
@@ -57,13 +66,17 @@ func (p *Plan) OpenStaging() (store *Store, resumed bool, err error) {
 	if p.staging != nil {
 		return nil, false, fmt.Errorf("open staging %s: it is open already", p.Staging)
 	}
-	parent, err := openRoot(p.dir)
-	if err != nil {
-		return nil, false, because(err, "Destination directory %s cannot be used", show(p.dir))
+	if err := p.makeReleases(); err != nil {
+		return nil, false, err
 	}
-	s, err := p.lock(parent, filepath.Base(p.Staging))
+	parent, home, err := p.directories()
+	if err != nil {
+		return nil, false, err
+	}
+	s, err := p.lock(parent, home, filepath.Base(p.Staging))
 	if err != nil {
 		parent.Close()
+		home.Close()
 		return nil, false, err
 	}
 	p.staging = s
@@ -71,7 +84,7 @@ func (p *Plan) OpenStaging() (store *Store, resumed bool, err error) {
 		store, resumed, err = p.prepare()
 	}
 	if err != nil {
-		if !s.dir.has(contentName) {
+		if !s.dir.has(p.stagedName()) {
 			err = errors.Join(err, s.remove()) // nothing to resume from
 		}
 		return nil, false, errors.Join(err, p.Release())
@@ -80,27 +93,39 @@ func (p *Plan) OpenStaging() (store *Store, resumed bool, err error) {
 	return store, resumed, nil
 }
 
+// directories opens the destination's directory and the one of the staging.
+func (p *Plan) directories() (parent, home *root, err error) {
+	if parent, err = openRoot(p.dir); err != nil {
+		return nil, nil, because(err, "Destination directory %s cannot be used", show(p.dir))
+	}
+	if home, err = openRoot(p.home); err != nil {
+		parent.Close()
+		return nil, nil, because(err, "Directory %s for unfinished data cannot be used", show(p.home))
+	}
+	return parent, home, nil
+}
+
 // lock makes or opens the staging called name and locks it. Another process may be removing it at the same time, so that
 // what was locked has to be looked at again.
-func (p *Plan) lock(parent *root, name string) (*staging, error) {
+func (p *Plan) lock(parent, home *root, name string) (*staging, error) {
 	const attempts = 100
 	for range attempts {
-		err := unix.Mkdirat(parent.fd(), name, 0o700)
+		err := unix.Mkdirat(home.fd(), name, 0o700)
 		if err != nil && !errors.Is(err, unix.EEXIST) {
 			return nil, p.writeError(err)
 		}
-		s, err := p.tryLock(parent, name)
+		s, err := p.tryLock(parent, home, name)
 		if s != nil || err != nil {
 			return s, err
 		}
 	}
-	return nil, fault(ErrBusy, "Destination %s is busy: its staging %s comes and goes", show(p.Dest), show(parent.join(name)))
+	return nil, fault(ErrBusy, "Destination %s is busy: its staging %s comes and goes", show(p.Dest), show(home.join(name)))
 }
 
 // tryLock locks an existing staging. It returns nil and no error when the staging went away meanwhile.
-func (p *Plan) tryLock(parent *root, name string) (*staging, error) {
-	path := parent.join(name)
-	fd, err := parent.open(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+func (p *Plan) tryLock(parent, home *root, name string) (*staging, error) {
+	path := home.join(name)
+	fd, err := home.open(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return nil, nil
@@ -115,9 +140,9 @@ func (p *Plan) tryLock(parent *root, name string) (*staging, error) {
 		dir.Close()
 		return nil, err
 	}
-	s.parent, s.name = parent, name
+	s.parent, s.home, s.name = parent, home, name
 	// What was locked may have been removed, and even made anew, in between.
-	if !same(parent, name, fd) || !same(dir, lockName, int(s.lock.Fd())) {
+	if !same(home, name, fd) || !same(dir, lockName, int(s.lock.Fd())) {
 		s.close()
 		return nil, nil
 	}
@@ -149,7 +174,7 @@ func (p *Plan) flock(dir *root) (*staging, error) {
 		}
 		return nil, because(err, "Staging %s cannot be locked", show(dir.path))
 	}
-	return &staging{dir: dir, lock: lock, renameat2: unix.Renameat2}, nil
+	return &staging{dir: dir, lock: lock, renameat2: renameat2, linkat: unix.Linkat}, nil
 }
 
 // same says whether name in dir is the open file.
@@ -182,7 +207,7 @@ func (s *staging) remove() error {
 	if err := unix.Unlinkat(s.dir.fd(), lockName, 0); err != nil {
 		return err
 	}
-	err = unix.Unlinkat(s.parent.fd(), s.name, unix.AT_REMOVEDIR)
+	err = unix.Unlinkat(s.home.fd(), s.name, unix.AT_REMOVEDIR)
 	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOENT) {
 		return nil // the next deploy has come in already
 	}
@@ -190,15 +215,15 @@ func (s *staging) remove() error {
 }
 
 // stagings lists the names of all stagings for the destination, from whatever torrent.
-func (p *Plan) stagings(parent *root) (found []string, err error) {
-	names, err := parent.names("")
+func (p *Plan) stagings(home *root) (found []string, err error) {
+	names, err := home.names("")
 	if errors.Is(err, unix.EACCES) {
 		return nil, nil // a directory to drop things into; others' stagings cannot be seen there
 	} else if err != nil {
-		return nil, because(err, "Destination directory %s cannot be read", show(p.dir))
+		return nil, because(err, "Directory %s cannot be read", show(p.home))
 	}
 	for _, name := range names {
-		digits, ours := strings.CutPrefix(name, stagingPrefix(p.base))
+		digits, ours := strings.CutPrefix(name, p.stagingPrefix())
 		if _, err := strconv.ParseUint(digits, 16, 32); ours && err == nil && len(digits) == 8 {
 			found = append(found, name)
 		}
@@ -208,7 +233,7 @@ func (p *Plan) stagings(parent *root) (found []string, err error) {
 
 // sweep removes stagings of other torrents for the same destination. One that is in use means that Dest is busy.
 func (p *Plan) sweep() error {
-	names, err := p.stagings(p.staging.parent)
+	names, err := p.stagings(p.staging.home)
 	if err != nil {
 		return err
 	}
@@ -216,7 +241,7 @@ func (p *Plan) sweep() error {
 		if name == p.staging.name {
 			continue
 		}
-		other, err := p.tryLock(p.staging.parent, name)
+		other, err := p.tryLock(p.staging.parent, p.staging.home, name)
 		if errors.Is(err, ErrBusy) {
 			return err
 		}
@@ -237,15 +262,16 @@ func (p *Plan) sweep() error {
 // Discard removes the staging, also one that was not opened by this Plan. It is quiet when there is none.
 func (p *Plan) Discard() error {
 	if p.staging == nil {
-		parent, err := openRoot(p.dir)
+		parent, home, err := p.directories()
 		if errors.Is(err, unix.ENOENT) {
 			return nil
 		} else if err != nil {
-			return because(err, "Destination directory %s cannot be used", show(p.dir))
+			return err
 		}
-		p.staging, err = p.tryLock(parent, filepath.Base(p.Staging))
+		p.staging, err = p.tryLock(parent, home, filepath.Base(p.Staging))
 		if p.staging == nil {
 			parent.Close()
+			home.Close()
 			return err
 		}
 	}
@@ -264,8 +290,8 @@ func (p *Plan) Release() error {
 	if p.staging == nil {
 		return nil
 	}
-	parent := p.staging.parent
+	parent, home := p.staging.parent, p.staging.home
 	p.staging.close()
 	p.staging = nil
-	return parent.Close()
+	return errors.Join(parent.Close(), home.Close())
 }

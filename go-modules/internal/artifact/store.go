@@ -26,6 +26,8 @@ type Store struct {
 	root    *root
 	single  string                // name of the single file in root
 	fail    func(err error) error // makes a failed write into a message
+	look    func(*File) look      // what a new file is to look like, as far as that is known; nil for nothing special
+	staged  bool                  // hard links are not made yet: their bytes are those of the first
 
 	mu     sync.Mutex
 	write  bool
@@ -76,7 +78,7 @@ func OpenStore(t *Torrent, path string, write bool) (*Store, error) {
 // newStore takes over the root.
 func newStore(t *Torrent, r *root, single string, write bool) *Store {
 	return &Store{
-		torrent: t, root: r, single: single, write: write,
+		torrent: t, root: r, single: single, write: write, staged: write,
 		fail:  func(err error) error { return err },
 		files: map[int]*openFile{}, recent: list.New(),
 	}
@@ -97,14 +99,25 @@ func (s *Store) segments(off, n int64, create bool) iter.Seq2[Segment, error] {
 			yield(Segment{}, io.EOF)
 			return
 		}
-		for i := s.torrent.fileAt(off); n > 0; i++ {
-			file := &s.torrent.Files[i]
+		for i, segment := range s.torrent.parts(off, n) {
+			if !s.turn(i, segment, create, yield) {
+				return
+			}
+		}
+	}
+}
+
+// parts gives the files that n bytes from off lie in, by index, and their parts in each. All of the bytes must be the torrent's.
+func (t *Torrent) parts(off, n int64) iter.Seq2[int, Segment] {
+	return func(yield func(int, Segment) bool) {
+		for i := t.fileAt(off); n > 0; i++ {
+			file := &t.Files[i]
 			segment := Segment{Offset: off - file.Offset}
 			segment.Length = min(n, file.Length-segment.Offset)
 			if segment.Length == 0 {
 				continue
 			}
-			if !s.turn(i, segment, create, yield) {
+			if !yield(i, segment) {
 				return
 			}
 			off += segment.Length
@@ -156,24 +169,6 @@ func (s *Store) ReadAt(p []byte, off int64) (int, error) {
 	}
 	if done < len(p) {
 		return done, io.EOF
-	}
-	return done, nil
-}
-
-// WriteAt implements io.WriterAt. Bytes of padding go nowhere. A full disk is ErrNoSpace.
-func (s *Store) WriteAt(p []byte, off int64) (int, error) {
-	done := 0
-	for segment, err := range s.segments(off, int64(len(p)), true) {
-		if errors.Is(err, io.EOF) {
-			err = &fs.PathError{Op: "write", Path: s.root.path, Err: io.ErrShortWrite}
-		}
-		if err == nil && segment.File != nil {
-			_, err = segment.File.WriteAt(p[done:done+int(segment.Length)], segment.Offset)
-		}
-		if err != nil {
-			return done, s.fail(err)
-		}
-		done += int(segment.Length)
 	}
 	return done, nil
 }
@@ -250,7 +245,11 @@ func (s *Store) path(i int) string {
 	if s.single != "" {
 		return s.single
 	}
-	return s.torrent.Files[i].Path
+	file := &s.torrent.Files[i]
+	if s.staged && file.Hardlink != "" {
+		return file.Hardlink
+	}
+	return file.Path
 }
 
 func (s *Store) openFile(open *openFile) (*os.File, error) {
@@ -282,15 +281,20 @@ func (s *Store) openFile(open *openFile) (*os.File, error) {
 	return file, nil
 }
 
-// seal ends writing. The file of a single-file store stays open, for its name is about to change.
+// seal ends writing: files are opened anew, for reading only.
 func (s *Store) seal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.write = false
 	for _, open := range s.files {
-		if s.single == "" {
-			s.drop(open)
-		}
+		s.drop(open)
+	}
+}
+
+// hold has the single file open from now on: the path that the store knows is about to go.
+func (s *Store) hold() {
+	if open, err := s.acquire(0, false); err == nil {
+		s.release(open)
 	}
 }
 

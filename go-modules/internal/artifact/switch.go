@@ -2,17 +2,27 @@ package artifact
 
 import (
 	"errors"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-// switchOver puts the staged tree at Dest and removes the one that was there.
+// switchOver puts the staged tree at Dest and removes the one that was there, or makes it the backup.
 func (t *placer) switchOver() error {
 	s := t.staging
 	if err := t.ctx.Err(); err != nil {
 		return err
 	}
-	leftover, err := s.switchTree(t.base, t.old != nil)
+	var stat unix.Stat_t
+	var old *unix.Stat_t
+	if t.old != nil && unix.Fstat(t.old.fd(), &stat) == nil {
+		old = &stat
+	}
+	suffix, err := t.backupSuffix(old)
+	if err != nil {
+		return err
+	}
+	leftover, err := s.switchTree(t.base, t.old != nil, suffix)
 	switch {
 	case errors.Is(err, unix.EEXIST):
 		return fault(err, "Destination %s was made by someone else meanwhile; deploy again", show(t.Dest))
@@ -25,13 +35,30 @@ func (t *placer) switchOver() error {
 			return because(err, "Attributes of %s cannot be set", show(t.Dest))
 		}
 	}
-	if leftover == "" {
-		return nil
+	if leftover != "" {
+		if err := t.putAway(leftover, suffix); err != nil {
+			return err
+		}
 	}
-	// What came into the old tree while it was being replaced is not lost either.
-	if err := t.merge(t.old, s.content); err != nil {
-		return because(err, "%s is in place, but the old tree in %s holds files that came meanwhile and cannot be kept",
-			show(t.Dest), show(s.dir.join(leftover)))
+	return t.closeFlags(s.content)
+}
+
+// putAway removes the old tree, or makes it the backup.
+func (t *placer) putAway(leftover, suffix string) error {
+	s := t.staging
+	if !t.asked.Delete {
+		// What came into the old tree while it was being replaced is not lost either.
+		if err := t.merge(t.old, s.content); err != nil {
+			return because(err, "%s is in place, but the old tree in %s holds files that came meanwhile and cannot be kept",
+				show(t.Dest), show(s.dir.join(leftover)))
+		}
+	}
+	if suffix != "" {
+		if err := s.rename(leftover, t.base+suffix); err != nil {
+			return because(err, "%s is in place, but the old tree in %s cannot be made its backup", show(t.Dest), show(s.dir.join(leftover)))
+		}
+		t.backup = filepath.Join(t.dir, t.base+suffix)
+		return nil
 	}
 	if err := s.dir.remove(leftover); err != nil {
 		return because(err, "%s is in place, but the old tree cannot be removed from %s", show(t.Dest), show(s.dir.path))
@@ -39,14 +66,28 @@ func (t *placer) switchOver() error {
 	return nil
 }
 
+// rename moves something from the staging to a name in the destination's directory.
+func (s *staging) rename(from, to string) error {
+	return s.renameat2(s.dir.fd(), from, s.parent.fd(), to, 0)
+}
+
+// renameat2 is the system call; old kernels, which lack it, can still rename.
+func renameat2(fromDir int, from string, toDir int, to string, flags uint) error {
+	if flags == 0 {
+		return unix.Renameat(fromDir, from, toDir, to)
+	}
+	return unix.Renameat2(fromDir, from, toDir, to, flags)
+}
+
 // switchTree exchanges the staged tree with the destination called base in one step, or, where the filesystem cannot, in
-// two. Leftover is the name of the old tree in the staging. After an error all is as before.
-func (s *staging) switchTree(base string, exists bool) (leftover string, err error) {
+// two. Leftover is the name of the old tree in the staging; it ends with suffix, so that after a crash one can tell that it
+// is to be kept. After an error all is as before.
+func (s *staging) switchTree(base string, exists bool, suffix string) (leftover string, err error) {
 	var stat unix.Stat_t
 	if err := unix.Fstat(s.content.fd(), &stat); err != nil {
 		return "", err
 	}
-	final := finalName(stat.Ino)
+	final := finalName(stat.Ino) + suffix
 	if err := unix.Renameat(s.dir.fd(), contentName, s.dir.fd(), final); err != nil {
 		return "", err
 	}
@@ -64,14 +105,14 @@ func (s *staging) switchTree(base string, exists bool) (leftover string, err err
 		return leftover, err
 	}
 	if exists {
-		leftover = oldName
-		if err := unix.Renameat(s.parent.fd(), base, s.dir.fd(), oldName); err != nil {
+		leftover = oldName + suffix
+		if err := unix.Renameat(s.parent.fd(), base, s.dir.fd(), leftover); err != nil {
 			return "", err
 		}
 	}
 	err = unix.Renameat(s.dir.fd(), final, s.parent.fd(), base)
 	if err != nil && exists {
-		err = errors.Join(err, unix.Renameat(s.dir.fd(), oldName, s.parent.fd(), base))
+		err = errors.Join(err, unix.Renameat(s.dir.fd(), leftover, s.parent.fd(), base))
 	}
 	return leftover, err
 }

@@ -69,7 +69,10 @@ func (in *info) validate(t *Torrent) error {
 	if t.Single {
 		return nil
 	}
-	return t.checkTree(in.dirs)
+	if err := t.checkTree(in.dirs); err != nil {
+		return err
+	}
+	return t.checkHardlinks()
 }
 
 // layOut gives every file its offset in the stream.

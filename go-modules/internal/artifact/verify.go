@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -40,32 +39,20 @@ func verifyAll(ctx context.Context, t *Torrent, r io.ReaderAt) (bool, error) {
 
 // eachPiece hashes the pieces, in order but several at once, and calls report for each until that returns false.
 func eachPiece(ctx context.Context, t *Torrent, r io.ReaderAt, workers int, report func(i int, ok bool) bool) error {
-	var next atomic.Int64
-	var once sync.Once
-	var failure error
-	var group sync.WaitGroup
-	count := int64(t.NumPieces())
-	stop := func(err error) {
-		once.Do(func() { failure = err })
-		next.Store(count)
-	}
-	for range hashers(workers, int(count), t.PieceLength) {
-		group.Go(func() {
-			v := verifier{torrent: t, reader: r}
-			for i := next.Add(1) - 1; i < count; i = next.Add(1) - 1 {
-				err := ctx.Err()
-				ok := false
-				if err == nil {
-					ok, err = v.piece(int(i))
-				}
-				if err != nil || !report(int(i), ok) {
-					stop(err)
-				}
+	return inParallel(t.NumPieces(), hashers(workers, t.NumPieces(), t.PieceLength), func() (func(i int) error, func()) {
+		v := verifier{torrent: t, reader: r, zeros: zeroSums{}}
+		work := func(i int) error {
+			if err := ctx.Err(); err != nil {
+				return err
 			}
-		})
-	}
-	group.Wait()
-	return failure
+			ok, err := v.piece(i)
+			if err == nil && !report(i, ok) {
+				err = errEnough
+			}
+			return err
+		}
+		return work, func() {}
+	})
 }
 
 // verifier is one worker's buffer and memory.
@@ -73,7 +60,7 @@ type verifier struct {
 	torrent *Torrent
 	reader  io.ReaderAt
 	buffer  []byte
-	zeros   map[int64][sha1.Size]byte // sums of that many zeros
+	zeros   zeroSums
 }
 
 func (v *verifier) piece(i int) (bool, error) {
@@ -81,7 +68,7 @@ func (v *verifier) piece(i int) (bool, error) {
 	if store, ok := v.reader.(*Store); ok {
 		hole, err := store.hole(off, n)
 		if hole || err != nil {
-			return hole && v.zero(n) == v.torrent.PieceHash(i), ignoreMissing(err)
+			return hole && v.zeros.sum(n) == v.torrent.PieceHash(i), ignoreMissing(err)
 		}
 	}
 	if v.buffer == nil {
@@ -104,18 +91,6 @@ func ignoreMissing(err error) error {
 		}
 	}
 	return err
-}
-
-func (v *verifier) zero(n int64) [sha1.Size]byte {
-	sum, known := v.zeros[n]
-	if !known {
-		if v.zeros == nil {
-			v.zeros = map[int64][sha1.Size]byte{}
-		}
-		sum = sha1.Sum(make([]byte, n))
-		v.zeros[n] = sum
-	}
-	return sum
 }
 
 // hole says whether n bytes from off are nothing but holes in sparse files, which need not be read: after a restart most of

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -24,7 +23,6 @@ type Process struct {
 	end     context.CancelCauseFunc
 	order   order
 	reports *os.File // the readiness pipe; nil when started by hand
-	profile atomic.Bool
 
 	mu        sync.Mutex
 	ready     bool
@@ -152,6 +150,3 @@ func (p *Process) Active() {
 		p.idle.Reset(p.idleAfter)
 	}
 }
-
-// Profile serves /debug/pprof/ on the socket from now on.
-func (p *Process) Profile() { p.profile.Store(true) }

@@ -65,6 +65,9 @@ func redact(v reflect.Value) {
 			}
 		}
 	case reflect.Slice, reflect.Array:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return // millions of bytes, perhaps
+		}
 		for n := range v.Len() {
 			redact(v.Index(n))
 		}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"os"
 	"path/filepath"
 	"time"
@@ -76,18 +75,6 @@ func (p *Process) routes() http.Handler {
 		p.end(ErrStopped)
 		w.WriteHeader(http.StatusAccepted)
 	})
-	profiles := map[string]http.HandlerFunc{
-		"/": pprof.Index, "/cmdline": pprof.Cmdline, "/profile": pprof.Profile, "/symbol": pprof.Symbol, "/trace": pprof.Trace,
-	}
-	for path, handler := range profiles {
-		mux.HandleFunc("GET /debug/pprof"+path, func(w http.ResponseWriter, r *http.Request) {
-			if !p.profile.Load() {
-				http.NotFound(w, r)
-				return
-			}
-			handler(w, r)
-		})
-	}
 	return mux
 }
 

@@ -83,8 +83,18 @@ func (i *Instance) Start(ctx context.Context, config any, logFile string) error 
 	return fmt.Errorf("%s did not start: %w", i.program(), err)
 }
 
+// Lean is a configuration that has parts which nobody asks for again, and too large to be kept twice.
+type Lean interface {
+	// Lean returns the configuration without them, for Instance.Config.
+	Lean() any
+}
+
 func newOrder(config any, logFile string) ([]byte, error) {
-	public, err := Redact(config)
+	shown := config
+	if c, ok := config.(Lean); ok {
+		shown = c.Lean()
+	}
+	public, err := Redact(shown)
 	if err != nil {
 		return nil, err
 	}

@@ -58,8 +58,6 @@ func testWork(ctx context.Context, p *Process) error {
 		}
 		<-ctx.Done()
 		return ctx.Err()
-	case "profile":
-		p.Profile()
 	case "gate": // is not ready before somebody makes the file
 		if err := await(ctx, filepath.Join(p.Dir, "gate")); err != nil {
 			return err

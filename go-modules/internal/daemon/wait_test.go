@@ -3,11 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
-	"net/http"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -156,24 +152,4 @@ func TestNothingToAsk(t *testing.T) {
 		t.Error("it runs")
 	}
 	absent(t, filepath.Dir(i.Dir()))
-}
-
-func TestProfile(t *testing.T) {
-	for mode, want := range map[string]int{"profile": http.StatusOK, "serve": http.StatusNotFound} {
-		i := instance(t)
-		start(t, i, work{Mode: mode})
-		client := http.Client{Transport: &http.Transport{
-			DisableKeepAlives: true,
-			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, i.Dir()) },
-		}}
-		resp, err := client.Get("http://daemon/debug/pprof/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if err != nil || resp.StatusCode != want || want == http.StatusOK && !strings.Contains(string(body), "goroutine") {
-			t.Errorf("%s: %s, %v", mode, resp.Status, err)
-		}
-	}
 }

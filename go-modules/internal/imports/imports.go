@@ -71,9 +71,16 @@ var Rules = []Rule{
 		Why:     "the client's side of BEP 3, usable against any tracker",
 	},
 	{
-		Package: "internal/artifact",
-		Foreign: []string{torrent, sys},
-		Why:     "files and their metainfo, without any network",
+		Package:  "internal/artifact",
+		Internal: []string{"internal/archive"},
+		Foreign:  []string{torrent, sys},
+		Why:      "files and their metainfo, without any network",
+	},
+	{
+		Package: "internal/archive",
+		Foreign: []string{"github.com/klauspost/compress"},
+		Never:   []string{"net", "os", "syscall", "log"},
+		Why:     "archives of strangers are read here, where nothing can be written; what may be made of them is decided above",
 	},
 	{
 		Package: "internal/daemon",
@@ -88,6 +95,11 @@ var Rules = []Rule{
 		Package:  "internal/testswarm",
 		Internal: []string{"internal/announce", "internal/artifact", "internal/policy", "internal/swarm", "internal/tracker"},
 		Why:      "whole swarms inside one process, for tests: no rule above lets anything else import it",
+	},
+	{
+		Package: "internal/testarchive",
+		Foreign: []string{"github.com/klauspost/compress"},
+		Why:     "archives for tests: no rule above lets anything else import it",
 	},
 	{
 		Package: "internal/imports",

@@ -21,7 +21,14 @@ type delivery struct {
 	cfg     peerConfig
 	inst    *daemon.Instance
 	wait    bool // for the artifact to be in place
+	force   bool // also when there is something at the destination
+	verify  string
+	records artifact.Records
 	began   time.Time
+	spent   int // pid of a daemon that only goes on seeding this artifact from here
+
+	record   artifact.Record // of what is at the destination
+	warnings []string
 }
 
 // run brings the artifact to its destination, as far as it is not there.
@@ -31,6 +38,9 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 	if err != nil {
 		return ansible.Result{}, err
 	}
+	if going && d.call.Check { // it is somebody else's to collect
+		return ansible.Result{Changed: d.wait, Values: d.values(d.cfg.Place.Dest)}, nil
+	}
 	if going {
 		return d.collect(ctx, true)
 	}
@@ -38,7 +48,10 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 	if err != nil {
 		return ansible.Result{}, err
 	}
-	complete, err := plan.Complete(ctx)
+	if plan.Exists() && !d.force {
+		return d.leave(plan)
+	}
+	complete, err := d.inPlace(ctx, plan)
 	if err != nil {
 		return ansible.Result{}, err
 	}
@@ -48,21 +61,26 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 	if err := plan.Space(); err != nil {
 		return ansible.Result{}, err
 	}
-	res := ansible.Result{Changed: true, Values: d.values(plan.Dest)}
+	for _, err := range artifact.ReusePaths(d.cfg.Place.Reuse) {
+		d.warnings = append(d.warnings, err.Error())
+	}
+	res := ansible.Result{Changed: true, Values: d.values(plan.Target()), Warnings: d.warnings}
 	if d.call.Diff {
-		res.Diff = artifact.Diff{
-			Before: map[string]any{"path": plan.Dest, "infohash": "another content or nothing"},
-			After:  map[string]any{"path": plan.Dest, "infohash": d.cfg.Infohash},
+		if res.Diff, err = plan.Preview(ctx); err != nil {
+			return ansible.Result{}, err
 		}
 	}
 	if d.call.Check {
 		return res, nil
 	}
+	if err := d.endSpent(ctx); err != nil {
+		return ansible.Result{}, err
+	}
 	if err := d.inst.Start(ctx, d.cfg, d.cfg.LogFile); err != nil {
 		return ansible.Result{}, err
 	}
 	collected, err := d.collect(ctx, false)
-	collected.Diff = res.Diff
+	collected.Diff, collected.Warnings = res.Diff, res.Warnings
 	return collected, err
 }
 
@@ -83,7 +101,10 @@ func (d *delivery) underWay(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	if status.Collected || status.Infohash != d.cfg.Infohash && status.State == seeding {
-		if status.Infohash == d.cfg.Infohash || d.call.Check {
+		if status.Infohash == d.cfg.Infohash {
+			d.spent = pid
+		}
+		if d.spent != 0 || d.call.Check {
 			return false, nil
 		}
 		_, err := d.inst.Stop(ctx)
@@ -106,6 +127,17 @@ func (d *delivery) underWay(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
+// endSpent ends a daemon that seeds what it put here, and that somebody has changed since. Only that one: another call
+// may have started its successor.
+func (d *delivery) endSpent(ctx context.Context) error {
+	pid, running, err := d.inst.Running()
+	if err != nil || !running || pid != d.spent {
+		return err
+	}
+	_, err = d.inst.Stop(ctx)
+	return err
+}
+
 // uncollected tells whether a daemon that has ended left the result of this very delivery.
 func (d *delivery) uncollected(ctx context.Context) (bool, error) {
 	var r peerResult
@@ -120,20 +152,6 @@ func (d *delivery) uncollected(ctx context.Context) (bool, error) {
 	}
 	// A failure or another delivery that nobody asked about: over and done.
 	return false, d.inst.Remove()
-}
-
-// keep is the outcome when the artifact is in place already: only its attributes may change.
-func (d *delivery) keep(ctx context.Context, plan *artifact.Plan) (ansible.Result, error) {
-	changed, diff, err := plan.Attributes(!d.call.Check)
-	res := ansible.Result{Changed: changed, Values: d.values(plan.Dest)}
-	if err != nil {
-		return res, err
-	}
-	if d.call.Diff && changed {
-		res.Diff = diff
-	}
-	res.Values["bytes_reused"] = d.torrent.Size
-	return res, d.describe(ctx, res.Values, plan.Dest)
 }
 
 // collect waits for the daemon's result, or with state started only tells that it is under way.
@@ -170,8 +188,11 @@ func (d *delivery) collect(ctx context.Context, joined bool) (ansible.Result, er
 		return res, err
 	}
 	r.fill(values)
+	if d.cfg.Place.Unpack {
+		addUnpacked(values, r.Files, r.UnpackedSize)
+	}
 	values["pid"] = pid
-	return res, d.describe(ctx, values, r.Dest)
+	return res, d.describe(ctx, values, r.Place)
 }
 
 // values are the return values that are there whatever happens.
@@ -180,11 +201,15 @@ func (d *delivery) values(dest string) map[string]any {
 	if !d.wait {
 		state = "started"
 	}
-	return map[string]any{
+	values := map[string]any{
 		"state": state, "dest": dest, "size": d.torrent.Size, "infohash": d.cfg.Infohash,
 		"elapsed":         round(time.Since(d.began)),
 		"bytes_from_seed": int64(0), "bytes_from_peers": int64(0), "bytes_reused": int64(0), "pid": 0, "port": 0,
 	}
+	if d.cfg.Place.Unpack {
+		addUnpacked(values, 0, 0)
+	}
+	return values
 }
 
 // addChecksum adds the SHA-1 of a single file, as copy returns it. A torrent of ours carries it; of others the
@@ -194,6 +219,9 @@ func (d *delivery) addChecksum(ctx context.Context, values map[string]any, dest 
 		return nil
 	}
 	sum := d.torrent.Checksum()
+	if sum == "" && d.cfg.Place.Unpack {
+		return nil // the archive is gone
+	}
 	if sum == "" {
 		var err error
 		if sum, err = artifact.Checksum(ctx, dest); err != nil {
@@ -209,13 +237,7 @@ func (d *delivery) describe(ctx context.Context, values map[string]any, dest str
 	if err := d.addChecksum(ctx, values, dest); err != nil {
 		return err
 	}
-	a, err := artifact.Describe(dest)
-	if err != nil {
-		return err
-	}
-	values["owner"], values["group"], values["mode"] = a.Owner, a.Group, a.Mode
-	values["uid"], values["gid"] = a.UID, a.GID
-	return nil
+	return describe(values, dest)
 }
 
 // round makes seconds with two decimals.

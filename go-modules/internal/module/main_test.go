@@ -186,8 +186,13 @@ func (r *rig) eventually(what string, ok func() bool) {
 	}
 }
 
-// left lists what is left in the state directories, and of them.
-func (r *rig) left() []string {
-	found, _ := filepath.Glob(filepath.Join(r.dir, "state", "*"))
+// left lists the state directories that hold more than records, or nothing.
+func (r *rig) left() (found []string) {
+	dirs, _ := filepath.Glob(filepath.Join(r.dir, "state", "*"))
+	for _, dir := range dirs {
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 || entries[0].Name() != "placed" {
+			found = append(found, dir)
+		}
+	}
 	return found
 }

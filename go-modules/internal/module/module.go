@@ -1,6 +1,6 @@
-// Package module is what the three Ansible modules do: from options to a desired state, to the
+// Package module is what the four Ansible modules do: from options to a desired state, to the
 // daemon that keeps it, to the result. Each module has two files: NAME.go, the module itself, which
-// Ansible runs and waits for, and NAMEd.go, its daemon. It may import every other package.
+// Ansible runs and waits for, and NAMEd.go, its daemon. The fourth, info.go, only asks the daemons. It may import every other package.
 package module
 
 import (
@@ -21,13 +21,14 @@ var Version = "development"
 type program struct {
 	name   string
 	module func() ansible.Module
-	daemon func(context.Context, *daemon.Process) error
+	daemon func(context.Context, *daemon.Process) error // nil: it starts none
 }
 
 var programs = []program{
 	{"murder_tracker", trackerModule, runTracker},
 	{"murder_seed", seedModule, runSeed},
 	{"murder_peer", peerModule, runPeer},
+	{"murder_info", infoModule, nil},
 }
 
 // Main acts by the name that the program was called by (Ansible's prefix AnsiballZ_ included) or,
@@ -44,7 +45,7 @@ func Main(ctx context.Context, argv []string, streams ansible.Streams) int {
 		return 2
 	}
 	argv = append([]string{p.name}, argv[1:]...)
-	if len(argv) > 1 && argv[1] == daemon.Verb {
+	if len(argv) > 1 && argv[1] == daemon.Verb && p.daemon != nil {
 		return daemon.Main(ctx, argv, streams.Stdin, p.daemon)
 	}
 	return ansible.Main(ctx, argv, streams, Version, p.module())

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"corvus.murder/internal/ansible"
+	"corvus.murder/internal/artifact"
 	"corvus.murder/internal/daemon"
 )
 
@@ -25,9 +26,14 @@ type common struct {
 
 func (o *common) declare(s *ansible.Spec, states ...string) {
 	s.Choice(&o.state, "state", states[0], "what shall be", states...)
-	s.Path(&o.stateDir, "state_dir", "", "where daemons keep their state; /var/lib/murder for root, else ~/.local/state/murder")
+	o.declareDir(s)
 	s.Path(&o.logFile, "log_file", "", "where the daemon logs; by default in its state, which goes when it ends")
 	s.String(&o.token, "token", "", "secret of the fleet, which the tracker demands").Secret()
+}
+
+// declareDir is for a module that starts nothing.
+func (o *common) declareDir(s *ansible.Spec) {
+	s.Path(&o.stateDir, "state_dir", "", "where daemons keep their state; /var/lib/murder for root, else ~/.local/state/murder")
 }
 
 // dir is where the daemons of this user keep their state.
@@ -46,6 +52,13 @@ func (o *common) dir() (string, error) {
 		return "", fmt.Errorf("no state_dir is given and the user has no home directory (%w); set state_dir", err)
 	}
 	return filepath.Join(home, ".local", "state", "murder"), nil
+}
+
+// show adds what a change is to the result, under --diff.
+func show(call ansible.Call, res *ansible.Result, before, after map[string]any) {
+	if call.Diff && res.Changed {
+		res.Diff = artifact.Diff{Before: before, After: after}
+	}
 }
 
 // differences names the options in which two configurations of a daemon differ, with both values.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -29,6 +30,9 @@ type peerOptions struct {
 	downloadLimit  int64
 	uploadLimit    int64
 	tracker        string
+	verify         string
+	force          bool
+	release        string
 }
 
 // peerConfig is what the downloading daemon is started with.
@@ -49,10 +53,16 @@ type peerConfig struct {
 	Raw []byte `json:"raw,omitempty"`
 }
 
+// Lean is daemon.Lean's.
+func (c peerConfig) Lean() any {
+	c.Raw = nil
+	return c
+}
+
 func peerModule() ansible.Module {
 	var o peerOptions
 	s := ansible.NewSpec("murder_peer", "download a torrent's artifact, put it in place, and seed it to the other peers")
-	o.common.declare(s, "present", "started", "stopped", "absent")
+	o.common.declare(s, "present", "started", "stopped", "absent", "rolledback")
 	s.Path(&o.torrent, "torrent", "", "path of the .torrent on this host")
 	s.String(&o.torrentContent, "torrent_content", "", "the .torrent itself in base64")
 	s.Path(&o.place.Dest, "dest", "", "where the artifact shall be").Required()
@@ -62,11 +72,12 @@ func peerModule() ansible.Module {
 	s.Int(&o.stallTimeout, "stall_timeout", 120, "seconds without new data after which the download fails").Range(1, 1<<31)
 	s.Size(&o.downloadLimit, "download_limit", 0, "bytes a second; 0 means no limit")
 	s.Size(&o.uploadLimit, "upload_limit", 0, "bytes a second; 0 means no limit")
-	s.String(&o.place.Owner, "owner", "", "user that shall own the artifact")
-	s.String(&o.place.Group, "group", "", "group that shall own the artifact")
-	s.Mode(&o.place.Mode, "mode", "permissions of files; by default those of the source")
-	s.Mode(&o.place.DirectoryMode, "directory_mode", "permissions of directories; by default those of the source")
+	o.declarePlace(s)
+	s.Bool(&o.place.Unpack, "unpack", false, "the artifact is an archive (tar, tar.gz, tar.zst, zip), and dest the directory that its content becomes")
+	s.Bool(&o.place.UnpackDevices, "unpack_devices", false, "make the devices and named pipes that the archive holds, instead of refusing it")
 	s.String(&o.tracker, "tracker", "", "tracker to use instead of the torrent's own")
+	s.Choice(&o.verify, "verify", quick, "how to find out whether the artifact is in place already", quick, full)
+	s.Paths(&o.place.Reuse, "reuse", "files and directories of this host that may hold parts of the artifact")
 	s.MutuallyExclusive("torrent", "torrent_content")
 	for _, state := range []string{"present", "started"} {
 		s.RequiredOneOfIf("state", state, "torrent", "torrent_content")
@@ -75,7 +86,7 @@ func peerModule() ansible.Module {
 }
 
 func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Result, error) {
-	if err := o.reach.check(); err != nil {
+	if err := errors.Join(o.reach.check(), o.checkPlace()); err != nil {
 		return ansible.Result{}, err
 	}
 	dir, err := o.dir()
@@ -88,19 +99,25 @@ func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	}
 	switch o.state {
 	case "stopped":
-		return stop(ctx, call, inst, map[string]any{"dest": o.place.Dest})
+		return stop(ctx, call, inst, map[string]any{"dest": o.place.Dest, "port": 0})
 	case "absent":
-		return o.forget(ctx, call, inst)
+		return o.forget(ctx, call, inst, dir)
+	case "rolledback":
+		return o.rollBack(ctx, call, inst)
 	}
 	t, err := o.load()
 	if err != nil {
 		return ansible.Result{}, err
 	}
+	o.place.StateDir = dir
 	cfg, err := o.config(t)
 	if err != nil {
 		return ansible.Result{}, err
 	}
-	d := &delivery{call: call, torrent: t, cfg: cfg, inst: inst, wait: o.state == "present"}
+	d := &delivery{
+		call: call, torrent: t, cfg: cfg, inst: inst, wait: o.state == "present", force: o.force, verify: o.verify,
+		records: artifact.OpenRecords(dir),
+	}
 	return d.run(ctx)
 }
 
@@ -142,6 +159,12 @@ func (o *peerOptions) config(t *artifact.Torrent) (peerConfig, error) {
 		return peerConfig{}, err
 	}
 	place := o.place
+	for i, path := range place.Reuse {
+		if !filepath.IsAbs(path) {
+			return peerConfig{}, fmt.Errorf("Option reuse names %q; give absolute paths of this host", path)
+		}
+		place.Reuse[i] = filepath.Clean(path)
+	}
 	if !filepath.IsAbs(place.Dest) {
 		wd, err := os.Getwd()
 		if err != nil {
@@ -158,18 +181,26 @@ func (o *peerOptions) config(t *artifact.Torrent) (peerConfig, error) {
 
 // forget is state: absent. It ends the daemon and removes what is known and half done, and never
 // touches the artifact.
-func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemon.Instance) (ansible.Result, error) {
-	res, err := stop(ctx, call, inst, map[string]any{"dest": o.place.Dest})
+func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemon.Instance, dir string) (ansible.Result, error) {
+	res, err := stop(ctx, call, inst, map[string]any{"dest": o.place.Dest, "port": 0})
 	if err != nil {
 		return res, err
 	}
 	res.Values["state"] = "absent"
-	unfinished, err := artifact.Forget(o.place.Dest, call.Check)
+	unfinished, err := artifact.Forget(o.place.Dest, o.place.PartialDir, call.Check)
+	if err != nil {
+		return res, err
+	}
+	unpacked, err := artifact.ForgetUnpacked(dir, o.place.Dest, call.Check)
+	if err != nil {
+		return res, err
+	}
+	known, err := artifact.OpenRecords(dir).Forget(o.place.Dest, call.Check)
 	if err != nil {
 		return res, err
 	}
 	_, err = os.Stat(inst.Dir())
-	res.Changed = res.Changed || unfinished > 0 || err == nil
+	res.Changed = res.Changed || unfinished+known > 0 || unpacked || err == nil
 	if call.Check {
 		return res, nil
 	}

@@ -3,8 +3,7 @@ package module
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +15,7 @@ import (
 
 // The states of a peer's daemon.
 const (
-	checking    = "checking" // what an earlier run has left
+	checking    = "checking" // what an earlier run has left, and other files of this host
 	downloading = "downloading"
 	placing     = "placing"
 	seeding     = "seeding"
@@ -26,9 +25,11 @@ const (
 type peerStatus struct {
 	State     string      `json:"state"`
 	Infohash  string      `json:"infohash"`
+	Name      string      `json:"name"`
 	Dest      string      `json:"dest"`
 	Size      int64       `json:"size"`
 	Port      int         `json:"port"`
+	Checked   int64       `json:"checked"`   // bytes looked for on this host
 	Collected bool        `json:"collected"` // somebody has got the result
 	Stats     swarm.Stats `json:"stats"`
 }
@@ -37,17 +38,30 @@ type peerStatus struct {
 type peerResult struct {
 	Infohash       string  `json:"infohash"`
 	Dest           string  `json:"dest"`
+	Place          string  `json:"place"`   // of the artifact itself, with keep the release that dest leads to
 	Elapsed        float64 `json:"elapsed"` // seconds from the daemon's start until the artifact was in place
 	BytesFromSeed  int64   `json:"bytes_from_seed"`
 	BytesFromPeers int64   `json:"bytes_from_peers"`
 	BytesReused    int64   `json:"bytes_reused"`
 	Port           int     `json:"port"`
+	Files          int     `json:"files"` // that were unpacked, and their bytes
+	UnpackedSize   int64   `json:"unpacked_size"`
+
+	BackupFile string   `json:"backup_file,omitempty"`
+	Release    string   `json:"release,omitempty"` // and Releases: with keep
+	Releases   []string `json:"releases,omitempty"`
 }
 
 func (r peerResult) fill(values map[string]any) {
 	values["dest"], values["elapsed"], values["port"] = r.Dest, r.Elapsed, r.Port
 	values["bytes_from_seed"], values["bytes_from_peers"] = r.BytesFromSeed, r.BytesFromPeers
 	values["bytes_reused"] = r.BytesReused
+	if r.BackupFile != "" {
+		values["backup_file"] = r.BackupFile
+	}
+	if r.Release != "" {
+		values["release"], values["releases"] = r.Release, r.Releases
+	}
 }
 
 // peer is the work of one daemon of murder_peer.
@@ -61,6 +75,11 @@ type peer struct {
 	port    int
 	began   time.Time
 	state   atomic.Value // string
+	checked atomic.Int64
+	keep    bool // the staging holds pieces from before the swarm
+
+	unpacked <-chan error // says once how unpacking went; nil without
+	workers  sync.WaitGroup
 }
 
 // runPeer is the daemon of murder_peer.
@@ -97,19 +116,20 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 		return err
 	}
 	d.port = port(ln)
+	d.state.Store(checking) // first: the status tells it
 	d.process.SetStatus(d.status)
-	d.state.Store(checking)
 	d.process.Ready()
 	boundMemory()
-	have := make([]bool, d.torrent.NumPieces())
-	if resumed {
-		if have, err = artifact.Verify(ctx, d.torrent, d.store, runtime.GOMAXPROCS(0)); err != nil {
-			_ = ln.Close()
-			return err
-		}
+	have, err := d.inventory(ctx, resumed)
+	if err != nil {
+		_ = ln.Close()
+		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer d.workers.Wait()
+	defer cancel()
 	d.swarm, err = swarm.New(swarm.Config{
-		Torrent: d.torrent, Store: d.store, Have: have, Announcer: client, Listener: ln,
+		Torrent: d.torrent, Store: d.unpack(ctx, have), Have: have, Announcer: client, Listener: ln,
 		Local: where.local(), IP: d.cfg.IP, UploadLimit: d.cfg.UploadLimit, DownloadLimit: d.cfg.DownloadLimit,
 		StallTimeout: time.Duration(d.cfg.StallTimeout) * time.Second, Log: d.process.Log,
 	})
@@ -117,8 +137,6 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 		_ = ln.Close()
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- d.swarm.Run(ctx) }()
 	err = d.follow(ctx, ended)
@@ -129,30 +147,17 @@ func (d *peer) deliver(ctx context.Context, resumed bool) error {
 // follow waits for the swarm to be complete, then places the artifact, then waits for seed_time.
 func (d *peer) follow(ctx context.Context, ended chan error) error {
 	d.state.Store(downloading)
-	timeout := time.Duration(d.cfg.Timeout) * time.Second
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	select {
-	case <-d.swarm.Done():
-	case err := <-ended:
-		ended <- nil
-		return err
-	case <-timer.C:
-		st := d.swarm.Stats()
-		return fmt.Errorf("Download of %s did not finish within timeout %s: %d of %d bytes came, %d peers are connected; raise timeout, or look at the tracker's status page for who is slow",
-			d.torrent.Name, timeout, st.BytesHave, d.torrent.Size, len(st.Peers))
-	}
-	d.state.Store(placing)
-	if err := d.plan.Place(ctx); err != nil {
+	if done, err := d.arrive(ended); !done {
 		return err
 	}
-	st := d.swarm.Stats()
-	d.process.SetResult(peerResult{
-		Infohash: d.cfg.Infohash, Dest: d.plan.Dest, Elapsed: round(time.Since(d.began)),
-		BytesFromSeed: st.BytesFromSeed, BytesFromPeers: st.BytesFromPeers, BytesReused: st.BytesReused, Port: d.port,
-	})
+	result, err := d.place(ctx)
+	if err != nil {
+		return err
+	}
+	d.process.SetResult(result)
 	d.state.Store(seeding)
-	timer.Reset(time.Duration(d.cfg.SeedTime) * time.Second)
+	timer := time.NewTimer(time.Duration(d.cfg.SeedTime) * time.Second)
+	defer timer.Stop()
 	select {
 	case err := <-ended:
 		ended <- nil
@@ -165,8 +170,8 @@ func (d *peer) follow(ctx context.Context, ended chan error) error {
 
 func (d *peer) status() any {
 	s := peerStatus{
-		Infohash: d.cfg.Infohash, Dest: d.plan.Dest, Size: d.torrent.Size, Port: d.port,
-		State: d.state.Load().(string), Collected: d.process.Collected(),
+		Infohash: d.cfg.Infohash, Name: d.torrent.Name, Dest: d.plan.Target(), Size: d.torrent.Size, Port: d.port,
+		State: d.state.Load().(string), Checked: d.checked.Load(), Collected: d.process.Collected(),
 	}
 	if s.State != checking {
 		s.Stats = d.swarm.Stats()
@@ -175,9 +180,11 @@ func (d *peer) status() any {
 }
 
 // tidy decides what becomes of a staged artifact that was not placed: with pieces in it, it is worth
-// keeping for the next run, unless it fills the disk.
+// keeping for the next run, unless it fills the disk, is not what was wanted, or is an archive that nobody can unpack.
 func (d *peer) tidy(err error) error {
-	if d.swarm != nil && d.swarm.Stats().BytesHave > 0 && !errors.Is(err, artifact.ErrNoSpace) {
+	have := d.keep || d.swarm != nil && d.swarm.Stats().BytesHave > 0
+	useless := errors.Is(err, artifact.ErrNoSpace) || errors.Is(err, artifact.ErrChecksum) || errors.Is(err, artifact.ErrArchive)
+	if have && !useless {
 		return d.plan.Release()
 	}
 	return d.plan.Discard()

@@ -28,6 +28,7 @@ type seedOptions struct {
 	torrent     string
 	pieceSize   int64
 	exclude     []string
+	special     string
 	uploadLimit int64
 	idleTimeout int
 }
@@ -58,6 +59,7 @@ func seedModule() ansible.Module {
 	o.reach.declare(s)
 	s.Size(&o.pieceSize, "piece_size", 0, "bytes of a piece, a power of two; 0 chooses by the size of src")
 	s.List(&o.exclude, "exclude", nil, "patterns of names to leave out of a directory")
+	s.Choice(&o.special, "special", "refuse", "what becomes of pipes, sockets and devices in a directory", "refuse", "skip")
 	s.Size(&o.uploadLimit, "upload_limit", 0, "bytes a second; 0 means no limit")
 	s.Int(&o.idleTimeout, "idle_timeout", 3600, "seconds without a connected peer after which it ends by itself; 0 means never").Range(0, 1<<31)
 	s.RequiredIf("state", "started", "src", "tracker")
@@ -77,21 +79,25 @@ func (o *seedOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	inst := daemon.Open(dir, "seed", o.torrent)
 	switch o.state {
 	case "stopped":
-		return stop(ctx, call, inst, map[string]any{"torrent": o.torrent})
+		return stop(ctx, call, inst, map[string]any{"torrent": o.torrent, "port": 0})
 	case "absent":
 		return o.remove(ctx, call, inst)
 	}
 	t, source, err := artifact.Build(ctx, o.src, artifact.BuildOptions{
-		PieceLength: o.pieceSize, Exclude: o.exclude, Announce: o.tracker, Workers: runtime.GOMAXPROCS(0),
+		PieceLength: o.pieceSize, Exclude: o.exclude, SkipSpecial: o.special == "skip",
+		Announce: o.tracker, Workers: runtime.GOMAXPROCS(0),
 	})
 	if err != nil {
 		return ansible.Result{}, err
 	}
 	values := torrentValues(t)
 	values["torrent"], values["state"], values["pid"], values["port"] = o.torrent, o.state, 0, 0
+	values["left_out"] = append([]string{}, source.Skipped...)
 	if o.state == "present" {
 		changed, err := o.write(t, call.Check)
-		return ansible.Result{Changed: changed, Values: values}, err
+		res := ansible.Result{Changed: changed, Values: values}
+		show(call, &res, map[string]any{"torrent": "absent or another one"}, map[string]any{"torrent": o.torrent, "infohash": values["infohash"]})
+		return res, err
 	}
 	return o.start(ctx, call, inst, o.config(t, source), t, values)
 }
@@ -129,6 +135,12 @@ func (o *seedOptions) check() error {
 	return nil
 }
 
+// Lean is daemon.Lean's.
+func (c seedConfig) Lean() any {
+	c.Raw, c.Source = nil, nil
+	return c
+}
+
 func (o *seedOptions) config(t *artifact.Torrent, source *artifact.Source) seedConfig {
 	return seedConfig{
 		Infohash: hex.EncodeToString(t.Infohash[:]), Torrent: o.torrent, Tracker: o.tracker, Token: daemon.Secret(o.token),
@@ -158,11 +170,15 @@ func (o *seedOptions) start(ctx context.Context, call ansible.Call, inst *daemon
 	if err != nil {
 		return ansible.Result{}, err
 	}
+	before := map[string]any{"state": "stopped"}
 	stale := false
 	if running {
-		if stale, err = cfg.outdates(ctx, inst, pid); err != nil {
+		old, err := cfg.outdates(ctx, inst, pid)
+		if err != nil {
 			return ansible.Result{Values: values}, err
 		}
+		stale = old != cfg.Infohash
+		before = map[string]any{"state": "started", "infohash": old}
 	}
 	res := ansible.Result{Changed: !running || stale, Values: values}
 	if !call.Check && res.Changed {
@@ -184,27 +200,28 @@ func (o *seedOptions) start(ctx context.Context, call ansible.Call, inst *daemon
 		}
 		return ansible.Result{Changed: stale}, err
 	}
+	idle := call.Check && res.Changed // there is no daemon to ask
 	res.Changed = res.Changed || wrote
-	if call.Check {
+	show(call, &res, before, map[string]any{"state": "started", "infohash": cfg.Infohash, "torrent": o.torrent})
+	if idle {
 		return res, nil
 	}
 	return res, addProcess(ctx, inst, values)
 }
 
-// outdates tells whether the running daemon seeds an earlier content.
-func (c seedConfig) outdates(ctx context.Context, inst *daemon.Instance, pid int) (bool, error) {
+// outdates returns the infohash of what the running daemon seeds, which may be an earlier content.
+func (c seedConfig) outdates(ctx context.Context, inst *daemon.Instance, pid int) (infohash string, err error) {
 	var running seedConfig
 	if err := inst.Config(ctx, &running); err != nil {
-		return false, err
+		return "", err
 	}
-	stale := running.Infohash != c.Infohash
-	running.Infohash = c.Infohash
+	infohash, running.Infohash = running.Infohash, c.Infohash
 	running.Raw, running.Source, c.Raw, c.Source = nil, nil, nil, nil
 	diff, err := differences(c, running)
 	if err == nil && len(diff) > 0 {
 		err = alreadyRunning("A seeder of "+c.Torrent, pid, diff)
 	}
-	return stale, err
+	return infohash, err
 }
 
 // remove is state: absent. It ends the daemon and removes the .torrent, never the source.
@@ -215,21 +232,23 @@ func (o *seedOptions) remove(ctx context.Context, call ansible.Call, inst *daemo
 			return ansible.Result{}, fmt.Errorf("not removed: %w", err)
 		}
 	}
-	res, err := stop(ctx, call, inst, map[string]any{"torrent": o.torrent})
+	res, err := stop(ctx, call, inst, map[string]any{"torrent": o.torrent, "port": 0})
 	if err != nil {
 		return res, err
 	}
 	res.Values["state"] = "absent"
+	remove := os.Remove
 	if call.Check {
-		_, err = os.Lstat(o.torrent)
-		res.Changed = res.Changed || err == nil
-		return res, nil
+		remove = func(path string) error {
+			_, err := os.Lstat(path)
+			return err
+		}
 	}
-	err = os.Remove(o.torrent)
-	if errors.Is(err, os.ErrNotExist) {
+	if err = remove(o.torrent); errors.Is(err, os.ErrNotExist) {
 		return res, nil
 	}
 	res.Changed = true
+	show(call, &res, map[string]any{"torrent": o.torrent}, map[string]any{"torrent": "absent"})
 	return res, err
 }
 

@@ -55,7 +55,7 @@ func runSeed(ctx context.Context, p *daemon.Process) error {
 		return err
 	}
 	p.SetStatus(func() any {
-		return seedStatus{State: "seeding", Infohash: cfg.Infohash, Port: port(ln), Stats: s.Stats()}
+		return seedStatus{State: seeding, Infohash: cfg.Infohash, Name: t.Name, Size: t.Size, Port: port(ln), Stats: s.Stats()}
 	})
 	p.ExpireAfter(time.Duration(cfg.IdleTimeout) * time.Second)
 	return serve(ctx, p, s, client, t, source)
@@ -65,6 +65,8 @@ func runSeed(ctx context.Context, p *daemon.Process) error {
 type seedStatus struct {
 	State    string      `json:"state"`
 	Infohash string      `json:"infohash"`
+	Name     string      `json:"name"`
+	Size     int64       `json:"size"`
 	Port     int         `json:"port"`
 	Stats    swarm.Stats `json:"stats"`
 }
@@ -142,10 +144,12 @@ func (w *watchedSource) Segments(off, n int64) iter.Seq2[artifact.Segment, error
 			yield(artifact.Segment{}, err)
 			return
 		}
+		at := off
 		for segment, err := range w.store.Segments(off, n) {
-			if !yield(segment, w.check(off, n, err)) {
+			if !yield(segment, w.check(at, max(1, segment.Length), err)) {
 				return
 			}
+			at += segment.Length
 		}
 	}
 }

@@ -60,18 +60,18 @@ func (o *trackerOptions) run(ctx context.Context, call ansible.Call) (ansible.Re
 		return ansible.Result{}, err
 	}
 	inst := daemon.Open(cfg.StateDir, "tracker", strconv.Itoa(o.port))
+	pid, running, err := inst.Running()
+	if err != nil {
+		return ansible.Result{}, err
+	}
 	if o.state == "stopped" {
 		if user := o.otherUser(ctx, inst); user != "" {
 			return ansible.Result{
 				Msg:    fmt.Sprintf("The tracker goes on for %s and ends by itself after that", user),
-				Values: map[string]any{"port": o.port, "state": "started"},
+				Values: map[string]any{"port": o.port, "pid": pid, "state": "started"},
 			}, nil
 		}
 		return stop(ctx, call, inst, map[string]any{"port": o.port})
-	}
-	pid, running, err := inst.Running()
-	if err != nil {
-		return ansible.Result{}, err
 	}
 	res := ansible.Result{Changed: !running, Values: cfg.values(pid)}
 	switch {
@@ -86,6 +86,7 @@ func (o *trackerOptions) run(ctx context.Context, call ansible.Call) (ansible.Re
 	if err != nil {
 		return ansible.Result{}, err
 	}
+	show(call, &res, map[string]any{"state": "stopped"}, map[string]any{"state": "started", "announce_url": res.Values["announce_url"]})
 	return res, nil
 }
 
@@ -165,15 +166,15 @@ func (c trackerConfig) values(pid int) map[string]any {
 
 // stop is state: stopped of every module: it ends exactly that daemon, and is quiet if none runs.
 func stop(ctx context.Context, call ansible.Call, inst *daemon.Instance, values map[string]any) (ansible.Result, error) {
-	values["state"] = "stopped"
-	pid, running, err := inst.Running()
+	values["state"], values["pid"] = "stopped", 0
+	_, running, err := inst.Running()
 	if err != nil {
 		return ansible.Result{}, err
 	}
-	values["pid"] = pid
-	if call.Check {
-		return ansible.Result{Changed: running, Values: values}, nil
+	res := ansible.Result{Changed: running, Values: values}
+	if !call.Check {
+		res.Changed, err = inst.Stop(ctx)
 	}
-	stopped, err := inst.Stop(ctx)
-	return ansible.Result{Changed: stopped, Values: values}, err
+	show(call, &res, map[string]any{"state": "started"}, map[string]any{"state": "stopped"})
+	return res, err
 }

@@ -12,7 +12,7 @@ import yaml
 from ansible_collections.corvus.murder.plugins.doc_fragments.murder import ModuleDocFragment
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[4]
-MODULES = ["murder_tracker", "murder_seed", "murder_peer"]
+MODULES = ["murder_tracker", "murder_seed", "murder_peer", "murder_info"]
 PROGRAM = CHECKOUT / "plugins" / "programs" / "murder_linux_amd64"
 
 
@@ -66,4 +66,4 @@ def test_examples_use_options_that_exist(module):
     for task in yaml.safe_load(loaded.EXAMPLES):
         for name, options in task.items():
             if name.startswith("corvus.murder."):
-                assert set(options) <= set(documented(name.removeprefix("corvus.murder.")))
+                assert set(options or {}) <= set(documented(name.removeprefix("corvus.murder.")))

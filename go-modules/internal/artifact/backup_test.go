@@ -1,0 +1,205 @@
+package artifact
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+var backupName = regexp.MustCompile(`^/.*dest\.[0-9]+\.[0-9]{4}-[0-9]{2}-[0-9]{2}@[0-9:]{8}~$`)
+
+func TestBackup(t *testing.T) {
+	for _, exchange := range []bool{true, false} {
+		top := t.TempDir()
+		src := tree{"f": "new", "d/f": "new"}.write(t, top+"/src")
+		dest := tree{"f": "old", "stranger": "kept"}.write(t, top+"/dest")
+		before := listing(t, dest)
+		number := inode(t, dest)
+		torrent, source := build(t, src)
+		p := plan(t, torrent, PlaceOptions{Dest: dest, Backup: true})
+		transfer(t, torrent, source, p)
+		if !exchange {
+			p.staging.renameat2 = func(a int, b string, c int, d string, flags uint) error {
+				if flags != 0 {
+					return unix.EINVAL
+				}
+				return unix.Renameat(a, b, c, d)
+			}
+		}
+		must(t, p.Place(t.Context()))
+		if !backupName.MatchString(p.Backup()) || inode(t, p.Backup()) != number {
+			t.Fatalf("the backup is %q", p.Backup())
+		}
+		sameTree(t, listing(t, p.Backup()), before)
+		if read(t, dest+"/d/f") != "new" || read(t, dest+"/stranger") != "kept" {
+			t.Error("not placed")
+		}
+		noStaging(t, top)
+	}
+}
+
+func TestBackupOfAFile(t *testing.T) {
+	for _, c := range []struct{ dest, unsafe bool }{{true, false}, {false, false}, {true, true}} {
+		top := t.TempDir()
+		tree{"src": "new"}.write(t, top)
+		if c.dest {
+			tree{"dest": "old"}.write(t, top)
+			must(t, os.Chmod(top+"/dest", 0o604))
+		}
+		torrent, source := build(t, top+"/src")
+		p := plan(t, torrent, PlaceOptions{Dest: top + "/dest", Backup: true, UnsafeWrites: c.unsafe})
+		transfer(t, torrent, source, p)
+		if c.unsafe {
+			p.staging.renameat2 = func(int, string, int, string, uint) error { return unix.EBUSY }
+		}
+		must(t, p.Place(t.Context()))
+		if read(t, top+"/dest") != "new" {
+			t.Error("not placed")
+		}
+		if !c.dest {
+			if p.Backup() != "" {
+				t.Errorf("backup of nothing: %s", p.Backup())
+			}
+			continue
+		}
+		stat, err := os.Stat(p.Backup())
+		must(t, err)
+		if !backupName.MatchString(p.Backup()) || read(t, p.Backup()) != "old" || stat.Mode() != 0o604 || stat.ModTime().Unix() != sometime.Unix() {
+			t.Errorf("the backup %s is %v, %v", p.Backup(), stat.Mode(), stat.ModTime())
+		}
+		noStaging(t, top)
+	}
+}
+
+// TestNoBackupOfAFailure: when the new file cannot be placed there is nothing to back up.
+func TestNoBackupOfAFailure(t *testing.T) {
+	top := t.TempDir()
+	tree{"src": "new", "dest": "old"}.write(t, top)
+	torrent, source := build(t, top+"/src")
+	p := plan(t, torrent, PlaceOptions{Dest: top + "/dest", Backup: true})
+	transfer(t, torrent, source, p)
+	p.staging.renameat2 = func(int, string, int, string, uint) error { return unix.EBUSY }
+	wantError(t, p.Place(t.Context()), "Destination "+top+"/dest cannot be replaced: device or resource busy")
+	names, err := filepath.Glob(top + "/dest*")
+	must(t, err)
+	if len(names) != 1 || p.Backup() != "" || read(t, top+"/dest") != "old" {
+		t.Errorf("left behind: %v", names)
+	}
+}
+
+// TestBackupOfAKilledRun: the tree was switched, but not yet called a backup.
+func TestBackupOfAKilledRun(t *testing.T) {
+	top := t.TempDir()
+	src := tree{"f": "new"}.write(t, top+"/src")
+	dest := tree{"f": "old"}.write(t, top+"/dest")
+	torrent, source := build(t, src)
+	o := PlaceOptions{Dest: dest, Backup: true}
+	p := plan(t, torrent, o)
+	transfer(t, torrent, source, p)
+	final := p.Staging + "/" + finalName(inode(t, p.Staging+"/content")) + ".1.2026-01-02@03:04:05~"
+	must(t, p.Release())
+	must(t, errors.Join(os.Rename(p.Staging+"/content", final), unix.Renameat2(unix.AT_FDCWD, final, unix.AT_FDCWD, dest, unix.RENAME_EXCHANGE)))
+	must(t, plan(t, torrent, o).Discard())
+	if read(t, dest+"/f") != "new" || read(t, dest+".1.2026-01-02@03:04:05~/f") != "old" {
+		t.Error("the backup is lost")
+	}
+	noStaging(t, top)
+}
+
+// TestUnsafeWrites: a file that is mounted over can only be written in place, and only when that is asked for.
+func TestUnsafeWrites(t *testing.T) {
+	mount := mountTmpfs(t, "size=1m")
+	top := t.TempDir()
+	tree{"src": "newer and longer", "dest": "old"}.write(t, top)
+	tree{"inner": "mounted"}.write(t, mount)
+	must(t, unix.Mount(mount+"/inner", top+"/dest", "", unix.MS_BIND, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(top+"/dest", unix.MNT_DETACH)) })
+	torrent, source := build(t, top+"/src")
+	_, err := NewPlan(torrent, PlaceOptions{Dest: top + "/dest"})
+	wantError(t, err, "Destination "+top+"/dest is a mount point and cannot be replaced as a whole")
+	p := plan(t, torrent, PlaceOptions{Dest: top + "/dest", UnsafeWrites: true, Backup: true, Mode: "0640"})
+	must(t, p.Space())
+	store := transfer(t, torrent, source, p)
+	must(t, p.Place(t.Context()))
+	if read(t, mount+"/inner") != "newer and longer" || modeAt(t, mount+"/inner") != "0640" || read(t, p.Backup()) != "mounted" {
+		t.Error("not written in place")
+	}
+	if ok, err := verifyAll(t.Context(), torrent, store); !ok || err != nil {
+		t.Errorf("seeding does not go on: %v", err)
+	}
+	noStaging(t, top)
+	big, _ := build(t, tree{"big": content(2 << 20)}.write(t, t.TempDir())+"/big")
+	wantError(t, plan(t, big, PlaceOptions{Dest: mount + "/inner", UnsafeWrites: true, PartialDir: top}).Space(),
+		"Not enough space on "+mount+" for "+mount+"/inner: 2.1 MB needed, ")
+}
+
+func TestPartialDir(t *testing.T) {
+	top := t.TempDir()
+	src := tree{"d/f": "new", "f": "new"}.write(t, top+"/src")
+	tree{"partial": dir(0o755), "a/dest/f": "old", "b/dest/f": "old"}.write(t, top)
+	torrent, source := build(t, src)
+	var plans []*Plan
+	for _, dest := range []string{"/a/dest", "/b/dest"} { // at the same time, and without meeting
+		p := plan(t, torrent, PlaceOptions{Dest: top + dest, PartialDir: top + "/partial"})
+		transfer(t, torrent, source, p)
+		if filepath.Dir(p.Staging) != top+"/partial" {
+			t.Errorf("the staging is %s", p.Staging)
+		}
+		names, err := os.ReadDir(filepath.Dir(p.Dest))
+		if err != nil || len(names) != 1 {
+			t.Errorf("beside the destination there is %v, %v", names, err)
+		}
+		plans = append(plans, p)
+	}
+	for _, p := range plans {
+		must(t, p.Place(t.Context()))
+		sameTree(t, listing(t, p.Dest), listing(t, src))
+	}
+	one, source := build(t, src+"/f")
+	file := plan(t, one, PlaceOptions{Dest: top + "/file", PartialDir: top + "/partial"})
+	transfer(t, one, source, file)
+	must(t, file.Release())
+	found, err := Forget(top+"/file", top+"/partial", false)
+	if err != nil || found != 1 {
+		t.Errorf("forgot %d, %v", found, err)
+	}
+	noStaging(t, top+"/partial")
+	for partial, want := range map[string]string{
+		top + "/none":  "Directory " + top + "/none of option partial_dir does not exist; create it first",
+		top + "/src/f": "Option partial_dir is " + top + "/src/f, which is a file; give a directory",
+		"relative":     "Option partial_dir is relative; give an absolute path",
+	} {
+		_, err := NewPlan(torrent, PlaceOptions{Dest: top + "/x", PartialDir: partial})
+		wantError(t, err, want)
+	}
+}
+
+func TestPartialDirElsewhere(t *testing.T) {
+	mount := mountTmpfs(t, "size=1m")
+	top := t.TempDir()
+	tree{"src/f": "new", "dest": "old"}.write(t, top)
+	torrent, source := build(t, top+"/src/f")
+	o := PlaceOptions{Dest: top + "/dest", PartialDir: mount}
+	_, err := NewPlan(torrent, o)
+	wantError(t, err, "Directory "+mount+" of option partial_dir is on another filesystem than "+top+"/dest, so the artifact could not be "+
+		"put in place by a rename; choose a directory on ")
+	all, _ := build(t, top+"/src")
+	_, err = NewPlan(all, PlaceOptions{Dest: top + "/tree", PartialDir: mount, UnsafeWrites: true})
+	wantError(t, err, "is on another filesystem than")
+	o.UnsafeWrites = true
+	p := plan(t, torrent, o)
+	must(t, p.Space())
+	transfer(t, torrent, source, p)
+	must(t, p.Place(t.Context()))
+	if read(t, top+"/dest") != "new" {
+		t.Error("not written")
+	}
+	big, _ := build(t, tree{"big": content(2 << 20)}.write(t, t.TempDir())+"/big")
+	wantError(t, plan(t, big, PlaceOptions{Dest: top + "/dest", PartialDir: mount, UnsafeWrites: true}).Space(),
+		"Not enough space on "+mount+" for "+top+"/dest: 2.1 MB needed, ")
+	noStaging(t, mount)
+}

@@ -1,0 +1,184 @@
+package artifact
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Hard links are carried as files like any other, bytes included, so that every client gets them, and with the path of
+// the first of them as a key of our own. A staging holds each such file once: its store writes what comes
+// for the others into the first, which Place then links to their names.
+
+// checkHardlinks makes sure that every hard link is one of a file that has bytes of its own, and as many.
+func (t *Torrent) checkHardlinks() error {
+	files := map[string]*File{}
+	for i := range t.Files {
+		if t.Files[i].Hardlink != "" {
+			files[t.Files[i].Hardlink] = nil
+		}
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	for i := range t.Files {
+		file := &t.Files[i]
+		if _, wanted := files[file.Path]; wanted && file.regular() && file.Hardlink == "" {
+			files[file.Path] = file
+		}
+	}
+	for i := range t.Files {
+		file := &t.Files[i]
+		if file.Hardlink == "" {
+			continue
+		}
+		first := files[file.Hardlink]
+		if !file.regular() || first == nil || first.Length != file.Length {
+			return fmt.Errorf("%s is a hard link of %s, which is no other file of its length", show(file.Path), show(file.Hardlink))
+		}
+	}
+	return nil
+}
+
+// linkUp makes the hard links of a staged tree, all other files of which are there. A filesystem that cannot, or not so many, gets a
+// copy.
+func (t *placer) linkUp() error {
+	for i := range t.torrent.Files {
+		file := &t.torrent.Files[i]
+		if file.Hardlink == "" {
+			continue
+		}
+		if err := t.ctx.Err(); err != nil {
+			return err
+		}
+		err := t.staging.link(file.Hardlink, file.Path)
+		if cannotLink(err) {
+			if err = t.staging.content.copy(file.Hardlink, file.Path); err == nil {
+				err = t.dress(file)
+			}
+		}
+		if err != nil {
+			return &os.PathError{Op: "link", Path: t.staging.content.join(file.Path), Err: err}
+		}
+	}
+	return nil
+}
+
+func (s *staging) link(from, to string) error {
+	source, target := cursor{root: s.content}, cursor{root: s.content}
+	defer source.close()
+	defer target.close()
+	at, name, err := source.at(from)
+	if err != nil {
+		return err
+	}
+	toAt, toName, err := target.at(to)
+	if err != nil {
+		return err
+	}
+	return s.linkat(at, name, toAt, toName, 0)
+}
+
+// cannotLink says whether a copy has to do.
+func cannotLink(err error) bool {
+	for _, reason := range []error{unix.EPERM, unix.EMLINK, unix.EOPNOTSUPP, unix.ENOSYS, unix.EXDEV} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
+}
+
+// copy makes a file with the content of another.
+func (r *root) copy(from, to string) error {
+	source, _, err := r.file(from, unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, _, err := r.file(to, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	return errors.Join(err, target.Close())
+}
+
+// pruneHardlinks removes the names that linkUp has made in a staged tree, so that each file there has one again.
+func (p *Plan) pruneHardlinks() error {
+	for i := range p.torrent.Files {
+		file := &p.torrent.Files[i]
+		if file.Hardlink == "" {
+			continue
+		}
+		if err := p.staging.content.remove(file.Path); err != nil && ignoreMissing(err) != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// relink makes hard links at Dest of files that have the same content there but are not the same, where the filesystem can.
+func (p *Plan) relink(c *cursor, apply bool, d *differences) error {
+	for i := range p.torrent.Files {
+		file := &p.torrent.Files[i]
+		if file.Hardlink == "" {
+			continue
+		}
+		first, err := c.stat(file.Hardlink)
+		if err != nil {
+			return because(err, "Destination %s cannot be read", show(c.root.join(file.Hardlink)))
+		}
+		now, err := c.stat(file.Path)
+		if err != nil {
+			return because(err, "Destination %s cannot be read", show(c.root.join(file.Path)))
+		}
+		if first.Ino == now.Ino && first.Dev == now.Dev {
+			continue
+		}
+		if apply {
+			err := c.root.relink(file.Hardlink, file.Path)
+			if cannotLink(err) {
+				continue
+			} else if err != nil {
+				return because(err, "Destination %s cannot be made a hard link", show(c.root.join(file.Path)))
+			}
+		}
+		d.add(file.Path, map[string]any{"hardlink": ""}, map[string]any{"hardlink": file.Hardlink})
+	}
+	return nil
+}
+
+// relink replaces path by a hard link of another file, in one step.
+func (r *root) relink(first, path string) error {
+	source, target := cursor{root: r}, cursor{root: r}
+	defer source.close()
+	defer target.close()
+	at, name, err := source.at(first)
+	if err != nil {
+		return err
+	}
+	toAt, toName, err := target.at(path)
+	if err != nil {
+		return err
+	}
+	temporary := ".murder-" + strconv.Itoa(os.Getpid())
+	err = unix.Linkat(at, name, toAt, temporary, 0)
+	if errors.Is(err, unix.EEXIST) { // of a run that was killed
+		if err = unix.Unlinkat(toAt, temporary, 0); err == nil {
+			err = unix.Linkat(at, name, toAt, temporary, 0)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	err = unix.Renameat(toAt, temporary, toAt, toName)
+	if err != nil {
+		err = errors.Join(err, unix.Unlinkat(toAt, temporary, 0))
+	}
+	return err
+}

@@ -1,0 +1,222 @@
+package artifact
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// releasesName is the directory beside the link that holds the releases it may lead to.
+const releasesName = "releases"
+
+// releases are the versions of an artifact that one symlink, called current by most, leads to in turn:
+//
+//	app/current -> releases/app-1.2-0a1b2c3d
+//	app/releases/app-1.1-4e5f6a7b
+//	app/releases/app-1.2-0a1b2c3d
+//	app/releases/.current.murder      which of them belong to the link, see record
+type releases struct {
+	link    string // path of the symlink
+	dir     string // path of the directory of the releases
+	there   bool   // dir exists
+	current string // text of the symlink, "" when there is none
+	record
+}
+
+// record is what is known of a link's releases beside the directories themselves. It is written before the link is
+// switched, so that a killed run leaves a record that knows more than the link, never less.
+type record struct {
+	Order      []string `json:"order"`       // names of releases; the last to become current is the last
+	RolledBack []string `json:"rolled_back"` // gone back from: a deploy may use them again, a rollback does not
+	Unfinished []string `json:"unfinished"`  // have begun to come
+	Removing   []string `json:"removing"`    // have begun to go
+}
+
+// releaseName is readable and different for all contents. The name of its staging must be a name too.
+func releaseName(t *Torrent) string {
+	id := "-" + hex.EncodeToString(t.Infohash[:4])
+	const marks = len(".") + len(".murder-") + 2*8 + len("-")
+	return t.Name[:min(len(t.Name), maxName-len(id)-marks)] + id
+}
+
+// openReleases reads what there is, which may be nothing yet, and writes nothing.
+func openReleases(link string) (*releases, error) {
+	r := &releases{link: link, dir: filepath.Join(filepath.Dir(link), releasesName)}
+	if r.dir == r.link {
+		return nil, fault(nil, "Destination %s has the name that the directory of the releases has; choose another one, such as %s",
+			show(link), show(filepath.Join(filepath.Dir(link), "current")))
+	}
+	stat, err := os.Lstat(link)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, because(err, "Destination %s cannot be used", show(link))
+	case stat.Mode()&fs.ModeSymlink == 0:
+		return nil, fault(nil, "Destination %s is a %s, but with keep it is a symbolic link to the current release; move it away first",
+			show(link), kindOf(stat.Mode()))
+	default:
+		if r.current, err = os.Readlink(link); err != nil {
+			return nil, because(err, "Destination %s cannot be read", show(link))
+		}
+	}
+	if stat, err := os.Stat(r.dir); err == nil {
+		r.there = stat.IsDir()
+	}
+	return r, r.read()
+}
+
+func (r *releases) path(name string) string { return filepath.Join(r.dir, name) }
+
+func (r *releases) recordPath() string { return r.path("." + filepath.Base(r.link) + ".murder") }
+
+func (r *releases) read() error {
+	data, err := os.ReadFile(r.recordPath())
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &r.record)
+	}
+	if err != nil {
+		return because(err, "The record of releases %s cannot be read; remove it, and no release that is there now will be removed",
+			show(r.recordPath()))
+	}
+	for _, name := range slices.Concat(r.Order, r.RolledBack, r.Unfinished, r.Removing) {
+		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
+			return fault(nil, "The record of releases %s names %q, which is no release; remove it", show(r.recordPath()), name)
+		}
+	}
+	r.Order, r.RolledBack = r.those(r.Order), r.those(r.RolledBack)
+	return nil
+}
+
+// those drops the names of releases that somebody has removed.
+func (r *releases) those(names []string) (there []string) {
+	for _, name := range names {
+		if _, err := os.Lstat(r.path(name)); err == nil {
+			there = append(there, name)
+		}
+	}
+	return there
+}
+
+// write brings the record to disk.
+func (r *releases) write() error {
+	data, err := json.Marshal(r.record)
+	if err == nil {
+		err = replace(r.recordPath(), append(data, '\n'), 0o644)
+	}
+	if err != nil {
+		return because(err, "The record of releases %s cannot be written", show(r.recordPath()))
+	}
+	return nil
+}
+
+// lock keeps other runs from changing link and record, and reads both again.
+func (r *releases) lock() (unlock func(), err error) {
+	dir, err := os.Open(r.dir)
+	if err == nil {
+		if err = unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+			dir.Close()
+		}
+	}
+	if err != nil {
+		return nil, because(err, "Directory %s cannot be locked", show(r.dir))
+	}
+	now, err := openReleases(r.link)
+	if err != nil {
+		dir.Close()
+		return nil, err
+	}
+	*r = *now
+	return func() { dir.Close() }, nil
+}
+
+// release is the name of the release that the link leads to, "" when it leads elsewhere or nowhere.
+func (r *releases) release() string {
+	target := r.current
+	if !filepath.IsAbs(target) {
+		target = filepath.Join(filepath.Dir(r.link), target)
+	}
+	if r.current == "" || filepath.Dir(target) != r.dir {
+		return ""
+	}
+	return filepath.Base(target)
+}
+
+// turn makes the link lead to a release. A reader finds the old one or the new one, at any moment.
+func (r *releases) turn(name string) error {
+	dir := filepath.Dir(r.link)
+	made := filepath.Join(dir, "."+filepath.Base(r.link)+".murder-link")
+	err := os.Remove(made) // a killed run's
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = os.Symlink(filepath.Join(releasesName, name), made)
+	}
+	if err == nil {
+		err = os.Rename(made, r.link)
+	}
+	if err == nil {
+		err = syncDirectory(dir)
+	}
+	if err != nil {
+		return because(err, "Destination %s cannot be made to lead to %s", show(r.link), show(r.path(name)))
+	}
+	r.current = filepath.Join(releasesName, name)
+	return nil
+}
+
+func syncDirectory(path string) error {
+	dir, err := openRoot(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.sync()
+}
+
+// excess lists the releases beyond the number to keep, those that were gone back from first, then the oldest.
+func (r *releases) excess(keep int) []string {
+	current := r.release()
+	old := slices.DeleteFunc(slices.Concat(r.RolledBack, r.Order), func(name string) bool { return name == current })
+	return old[:max(0, len(old)-keep)]
+}
+
+// prune removes the releases that are no longer kept, and what an earlier run has begun to remove.
+func (r *releases) prune(keep int) error {
+	r.Removing = append(r.Removing, r.excess(keep)...)
+	if len(r.Removing) == 0 {
+		return nil
+	}
+	gone := func(name string) bool { return slices.Contains(r.Removing, name) }
+	r.Order, r.RolledBack = slices.DeleteFunc(r.Order, gone), slices.DeleteFunc(r.RolledBack, gone)
+	if err := r.write(); err != nil {
+		return err
+	}
+	dir, err := openRoot(r.dir)
+	if err != nil {
+		return because(err, "Directory %s cannot be used", show(r.dir))
+	}
+	defer dir.Close()
+	for _, name := range r.Removing {
+		if name == r.release() {
+			continue // it has become current again
+		}
+		if err := dir.remove(name); err != nil {
+			return because(err, "%s leads to the new release, but the old release %s cannot be removed", show(r.link), show(r.path(name)))
+		}
+	}
+	r.Removing = nil
+	return r.write()
+}
+
+// without returns the names but one.
+func without(names []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
+}

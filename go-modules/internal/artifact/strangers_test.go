@@ -1,0 +1,70 @@
+package artifact
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestDelete(t *testing.T) {
+	top := t.TempDir()
+	src := tree{"a": "new", "d/f": "new", "was a directory": "new"}.write(t, top+"/src")
+	dest := tree{
+		"a": "old", "d/stranger": "x", "d/own/deep": "x", "old release": "x", "link": link("/nowhere"), "was a directory/full": "x",
+	}.write(t, top+"/dest")
+	p := deploy(t, src, PlaceOptions{Dest: dest, Delete: true})
+	sameTree(t, listing(t, dest), listing(t, src))
+	noStaging(t, top)
+	// What comes later into an artifact that is in place.
+	tree{"late": "x", "d/late/x": "x", "d/f": "new"}.write(t, dest)
+	p = plan(t, p.torrent, PlaceOptions{Dest: dest, Delete: true})
+	for _, apply := range []bool{false, true} {
+		found, err := p.Strangers(t.Context(), apply)
+		if err != nil || !slices.Equal(found, []string{"d/late/", "late"}) {
+			t.Errorf("apply %v: found %q, %v", apply, found, err)
+		}
+	}
+	found, err := p.Strangers(t.Context(), true)
+	if err != nil || len(found) > 0 {
+		t.Errorf("again: %q, %v", found, err)
+	}
+	kept := plan(t, p.torrent, PlaceOptions{Dest: dest})
+	must(t, os.WriteFile(dest+"/late", nil, 0o600))
+	if found, err := kept.Strangers(t.Context(), true); err != nil || len(found) > 0 || read(t, dest+"/late") != "" {
+		t.Errorf("without delete: %q, %v", found, err)
+	}
+}
+
+// TestDeleteLeavesTheArtifactAlone: whatever lies where, with delete the tree becomes the source and without it a union.
+func TestDeleteLeavesTheArtifactAlone(t *testing.T) {
+	names := []string{"a", "b", "d/a", "d/b", "d/e/a", "f/a"}
+	rapid.Check(t, func(r *rapid.T) {
+		top, err := os.MkdirTemp(t.TempDir(), "")
+		must(t, err)
+		pick := func(label, content string) tree {
+			out := tree{}
+			for _, name := range rapid.SliceOfDistinct(rapid.SampledFrom(names), rapid.ID[string]).Draw(r, label) {
+				out[name] = content
+			}
+			return out
+		}
+		src, dest := pick("source", "new"), pick("destination", "old")
+		src["always"] = "new"
+		src.write(t, top+"/src")
+		dest.write(t, top+"/dest")
+		deletes := rapid.Bool().Draw(r, "delete")
+		deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest", Delete: deletes})
+		for _, name := range names {
+			_, wanted := src[name]
+			_, was := dest[name]
+			data, err := os.ReadFile(top + "/dest/" + name)
+			switch {
+			case wanted && string(data) != "new", !wanted && was && !deletes && string(data) != "old",
+				!wanted && (deletes || !was) && err == nil:
+				t.Errorf("%s: wanted %v, was there %v, delete %v: %q, %v", name, wanted, was, deletes, data, err)
+			}
+		}
+	})
+}

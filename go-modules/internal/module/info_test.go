@@ -1,0 +1,163 @@
+package module
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// info asks murder_info about the state directory of one of the rig's hosts.
+func (r *rig) info(who string) options {
+	r.t.Helper()
+	return r.must(false, "murder_info", options{"state_dir": r.state(who)})
+}
+
+// one demands that a list of a result has exactly one element, and returns it.
+func one(t *testing.T, res options, list string) options {
+	t.Helper()
+	elements, _ := res[list].([]any)
+	if len(elements) != 1 {
+		t.Fatalf("%s has %d elements, want 1: %v", list, len(elements), res)
+	}
+	return options(elements[0].(map[string]any))
+}
+
+// has demands values of a result.
+func has(t *testing.T, res options, want options) {
+	t.Helper()
+	for key, value := range want {
+		if res[key] != value {
+			t.Errorf("%s is %v, want %v", key, res[key], value)
+		}
+	}
+}
+
+func TestInfoOfAHostWithoutAnything(t *testing.T) {
+	r := newRig(t)
+	res := r.info("nobody")
+	for _, list := range []string{"trackers", "seeders", "peers", "deploys"} {
+		if elements, ok := res[list].([]any); !ok || len(elements) > 0 {
+			t.Errorf("%s is %v, want an empty list", list, res[list])
+		}
+	}
+	if _, err := os.Stat(r.state("nobody")); err == nil {
+		t.Error("asking has made the state directory")
+	}
+	file := filepath.Join(r.dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.refused("murder_info", options{"state_dir": file}, file, "not a directory", "state_dir")
+	r.refused("murder_info", options{"dset": "/srv"}, "Unknown option dset", "did you mean dest")
+}
+
+func TestInfoTellsWhatRuns(t *testing.T) {
+	r := newRig(t)
+	data := r.slow(4 << 20)
+	size := float64(len(data))
+	r.must(true, "murder_peer", r.peer(1).with("state", "started").with("download_limit", "8M"))
+	r.halfDone(1)
+
+	found := one(t, r.info("tracker"), "trackers")
+	has(t, found, options{"port": float64(r.port), "listen": "127.0.0.1", "idle_timeout": 3600.0, "expect": 0.0})
+	if url, _ := found["announce_url"].(string); !strings.HasSuffix(url, "/announce") || found["pid"].(float64) < 1 {
+		t.Errorf("the tracker is %v", found)
+	}
+	torrent := one(t, found, "torrents")
+	has(t, torrent, options{"name": "artifact", "size": size, "seeders": 1.0, "withdrawn": ""})
+
+	seeder := one(t, r.info("seed"), "seeders")
+	has(t, seeder, options{
+		"state": "seeding", "name": "artifact", "size": size, "infohash": torrent["infohash"], "torrent": r.src + ".torrent",
+		"upload_limit": float64(len(data) / 5), "ip": "127.0.0.2", "tracker_error": "", "idle_timeout": 3600.0, "connections": 1.0,
+	})
+
+	res := r.info("peer1")
+	peer := one(t, res, "peers")
+	has(t, peer, options{
+		"state": "downloading", "name": "artifact", "size": size, "infohash": torrent["infohash"], "dest": r.peer(1)["dest"],
+		"download_limit": float64(8 << 20), "upload_limit": 0.0, "seed_time": 60.0, "stall_timeout": 30.0, "timeout": 3600.0,
+		"port_range": "10000-10500", "tracker": seeder["tracker"],
+	})
+	if p := peer["progress"].(float64); p <= 0 || p >= 100 || peer["port"].(float64) < 10000 {
+		t.Errorf("half done the peer is %v", peer)
+	}
+	if text, err := json.Marshal(res); err != nil || strings.Contains(string(text), "s3cret") || strings.Contains(string(text), "sha256:") {
+		t.Errorf("the result holds the token: %s", text)
+	}
+
+	r.must(true, "murder_peer", r.peer(1).with("download_limit", "8M"))
+	has(t, one(t, r.info("peer1"), "peers"), options{"state": "seeding", "progress": 100.0, "bytes_from_seed": size})
+	r.must(true, "murder_peer", r.peer(1).with("state", "stopped"))
+	if peers := r.info("peer1")["peers"].([]any); len(peers) > 0 {
+		t.Errorf("stopped, but told of: %v", peers)
+	}
+}
+
+func TestInfoTellsWhatWasDeployed(t *testing.T) {
+	r := newRig(t)
+	data := r.source(1 << 16)
+	r.up()
+	before := time.Now().Add(-time.Second)
+	hash := r.must(true, "murder_peer", r.peer(1))["infohash"]
+	deploy := one(t, r.info("peer1"), "deploys")
+	has(t, deploy, options{
+		"infohash": hash, "name": "artifact", "dest": r.peer(1)["dest"], "size": float64(len(data)), "exists": true,
+	})
+	for _, key := range []string{"deployed", "verified"} {
+		when, err := time.Parse(time.RFC3339, deploy[key].(string))
+		if err != nil || when.Before(before) || when.After(time.Now()) {
+			t.Errorf("%s is %v (%v)", key, deploy[key], err)
+		}
+	}
+	if err := os.Remove(r.peer(1)["dest"].(string)); err != nil {
+		t.Fatal(err)
+	}
+	has(t, one(t, r.info("peer1"), "deploys"), options{"exists": false})
+	r.must(true, "murder_peer", r.peer(1).with("state", "absent"))
+	if deploys := r.info("peer1")["deploys"].([]any); len(deploys) > 0 {
+		t.Errorf("forgotten, but told of: %v", deploys)
+	}
+}
+
+func TestInfoOfOneDestination(t *testing.T) {
+	r := newRig(t)
+	r.source(1 << 16)
+	r.up()
+	dest := filepath.Join(r.dir, "dest1")
+	r.must(true, "murder_peer", r.peer(1))
+	link := filepath.Join(r.dir, "link")
+	if err := os.Symlink(dest, link); err != nil {
+		t.Fatal(err)
+	}
+	for filter, want := range map[string]int{dest: 1, dest + "/": 1, r.dir + "/": 1, r.dir: 0, dest + "2": 0, "": 1, link: 1} {
+		res := r.must(false, "murder_info", options{"state_dir": r.state("peer1"), "dest": filter})
+		for _, list := range []string{"peers", "deploys"} {
+			if found := res[list].([]any); len(found) != want {
+				t.Errorf("dest %q: %d %s, want %d", filter, len(found), list, want)
+			}
+		}
+	}
+}
+
+func TestInfoOfDaemonsThatDoNotAnswer(t *testing.T) {
+	r := newRig(t)
+	r.must(true, "murder_tracker", r.tracker())
+	sock := filepath.Join(r.state("tracker"), fmt.Sprintf("tracker-%d", r.port), "sock")
+	if err := os.Rename(sock, sock+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("sock", sock); err != nil { // nobody can connect to this, and it is no daemon that has just ended
+		t.Fatal(err)
+	}
+	defer func() { _ = os.Rename(sock+".away", sock) }()
+	res := r.info("tracker")
+	warnings, _ := res["warnings"].([]any)
+	if len(warnings) != 1 || !strings.Contains(warnings[0].(string), "does not answer") || len(res["trackers"].([]any)) > 0 {
+		t.Errorf("of a tracker whose socket is broken: %v", res)
+	}
+}

@@ -1,0 +1,259 @@
+package module
+
+import (
+	"crypto/sha1"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// snapshot lists everything below a directory with its type, mode, time and content; of what tracker and seeder write at any
+// time only that it is there.
+func snapshot(t *testing.T, dir string) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.Walk(dir, func(path string, stat os.FileInfo, err error) error {
+		if err != nil {
+			return err
+		}
+		if daemon := filepath.Base(filepath.Dir(path)); daemon == "tracker" || daemon == "seed" {
+			fmt.Fprintln(&all, path)
+			return filepath.SkipDir
+		}
+		content, _ := os.ReadFile(path)
+		target, _ := os.Readlink(path)
+		fmt.Fprintln(&all, path, stat.Mode(), stat.ModTime(), target, len(content), sha1.Sum(content))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
+}
+
+// applied runs a call three times: in check mode, where it must predict the change and write nothing; for real; and again,
+// when nothing may change any more. It returns the diff of the first and the result of the second and third.
+func (r *rig) applied(module string, o options) (diff map[string]any, done, again options) {
+	r.t.Helper()
+	r.eventually("the daemon of the call before has ended", func() bool {
+		left, err := os.ReadDir(o["state_dir"].(string))
+		return err != nil || !slices.ContainsFunc(left, func(e os.DirEntry) bool { return e.Name() != "placed" })
+	})
+	before := snapshot(r.t, r.dir)
+	predicted := r.must(true, module, o.with("_ansible_check_mode", true).with("_ansible_diff", true))
+	if after := snapshot(r.t, r.dir); after != before {
+		r.t.Errorf("%s wrote in check mode; before:\n%s\nafter:\n%s", module, before, after)
+	}
+	diff, _ = predicted["diff"].(map[string]any)
+	if len(diff) == 0 {
+		r.t.Errorf("%s %v shows no diff", module, o)
+	}
+	done = r.must(true, module, o.with("_ansible_diff", true))
+	r.must(false, module, o.with("_ansible_check_mode", true))
+	again = r.must(false, module, o)
+	for key := range done {
+		if _, ok := again[key]; !ok && key != "backup_file" && key != "diff" {
+			r.t.Errorf("%s returns %s only when something changed", module, key)
+		}
+	}
+	return diff, done, again
+}
+
+// quiet is a peer that ends as soon as it has delivered.
+func (r *rig) quiet(n int) options { return r.peer(n).with("seed_time", 0) }
+
+// reseed makes the source another one.
+func (r *rig) reseed(content string) string {
+	r.t.Helper()
+	if err := os.WriteFile(r.src, []byte(content), 0o640); err != nil {
+		r.t.Fatal(err)
+	}
+	return r.call("murder_seed", r.seed())["infohash"].(string)
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(data)
+}
+
+func TestCopyOptionsThereAndBack(t *testing.T) {
+	r := newRig(t)
+	r.must(true, "murder_tracker", r.tracker())
+	r.reseed("version 1")
+	dest := r.peer(1)["dest"].(string)
+	if err := os.WriteFile(dest, []byte("what was there"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	left := r.must(false, "murder_peer", r.quiet(1).with("force", "no"))
+	if read(t, dest) != "what was there" || left["msg"] == nil || left["mode"] != "0600" {
+		t.Errorf("with force: no it is %q, and the result %v", read(t, dest), left)
+	}
+	_, done, _ := r.applied("murder_peer", r.quiet(1).with("backup", "yes").with("validate", "grep -q version %s").with("mode", "u=rw,go=r"))
+	backup, _ := done["backup_file"].(string)
+	if !strings.HasPrefix(backup, dest+".") || read(t, backup) != "what was there" || read(t, dest) != "version 1" || done["mode"] != "0644" {
+		t.Errorf("backup and validate: %v", done)
+	}
+	r.reseed("something else")
+	r.refused("murder_peer", r.quiet(1).with("validate", "sh -c 'echo no >&2; exit 3' %s"), "Validation of "+dest+" failed", "rc 3, stderr: no")
+	if read(t, dest) != "version 1" {
+		t.Error("a validation that failed changed the destination")
+	}
+	sum := fmt.Sprintf("%x", sha1.Sum([]byte("something else")))
+	r.refused("murder_peer", r.quiet(1).with("checksum", strings.Repeat("1", 40)), "The checksum of artifact is "+sum+", but 1111", "is expected")
+	r.refused("murder_peer", r.quiet(1).with("mode", "rwxr"), "mode")
+	r.refused("murder_peer", r.quiet(1).with("owner", "nobody-at-all"), `Owner "nobody-at-all" does not exist on this host`)
+	r.refused("murder_peer", r.quiet(1).with("group", "no-such-group"), `Group "no-such-group" does not exist on this host`)
+	r.refused("murder_peer", r.quiet(1).with("attributes", "+!"), "Option attributes")
+	r.refused("murder_peer", r.quiet(1).with("validate", "true"), "must contain %s")
+	r.refused("murder_peer", r.quiet(1).with("partial_dir", "/no/such/place"), "/no/such/place of option partial_dir does not exist")
+	r.refused("murder_peer", r.quiet(1).with("keep", 1).with("backup", true), "backup and keep exclude each other")
+	partial := filepath.Join(r.dir, "partial")
+	if err := os.Mkdir(partial, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if read(t, dest) != "version 1" {
+		t.Error("something that was refused changed the destination")
+	}
+	r.must(true, "murder_peer", r.peer(1).with("state", "absent")) // what the failed validation has left
+	r.applied("murder_peer", r.quiet(1).with("checksum", sum).with("partial_dir", partial).with("unsafe_writes", true))
+	if read(t, dest) != "something else" {
+		t.Error("not placed")
+	}
+}
+
+func TestDeleteThereAndBack(t *testing.T) {
+	r := newRig(t)
+	write := func(path, content string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(r.src, "a"), "new")
+	write(filepath.Join(r.src, "d", "b"), "new")
+	dest := r.peer(1)["dest"].(string)
+	write(filepath.Join(dest, "a"), "old content")
+	write(filepath.Join(dest, "d", "stranger"), "x")
+	r.up()
+	diff, _, _ := r.applied("murder_peer", r.quiet(1).with("delete", true))
+	after := diff["after"].(map[string]any)
+	if fmt.Sprint(after["added"], after["changed"], after["removed"]) != "[d/b] [a] [d/stranger]" || strings.Contains(fmt.Sprint(diff), "old content") {
+		t.Errorf("the diff is %v", diff)
+	}
+	write(filepath.Join(dest, "late", "x"), "x")
+	r.must(false, "murder_peer", r.quiet(1)) // without delete it stays
+	diff, done, _ := r.applied("murder_peer", r.quiet(1).with("delete", true))
+	if done["bytes_reused"] != 6.0 || fmt.Sprint(diff["after"].(map[string]any)["removed"]) != "[late/]" {
+		t.Errorf("the second run: %v, %v", done, diff)
+	}
+	if names, _ := filepath.Glob(dest + "/*"); len(names) != 2 {
+		t.Errorf("there is %v", names)
+	}
+}
+
+func TestKeepAndRollBack(t *testing.T) {
+	r := newRig(t)
+	r.must(true, "murder_tracker", r.tracker())
+	app := filepath.Join(r.dir, "app")
+	if err := os.Mkdir(app, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	current := filepath.Join(app, "current")
+	keep := r.quiet(1).with("dest", current).with("keep", "1")
+	r.refused("murder_peer", keep.with("state", "rolledback"), "no link to a release")
+	var releases []string
+	for _, version := range []string{"one", "two", "three"} {
+		r.reseed(version)
+		diff, done, again := r.applied("murder_peer", keep)
+		if read(t, current) != version || done["dest"] != current || done["release"] != again["release"] ||
+			fmt.Sprint(done["releases"]) != fmt.Sprint(again["releases"]) {
+			t.Errorf("%s: %v, then %v", version, done, again)
+		}
+		if after := diff["after"].(map[string]any)["release"]; after != done["release"] {
+			t.Errorf("the diff is %v", diff)
+		}
+		releases = append(releases, done["release"].(string))
+	}
+	if _, err := os.Stat(filepath.Join(app, "releases", releases[0])); err == nil {
+		t.Error("the oldest release is still there")
+	}
+	back := options{"state": "rolledback", "dest": current, "state_dir": r.state("peer1")}
+	before := snapshot(t, app)
+	predicted := r.must(true, "murder_peer", back.with("_ansible_check_mode", true).with("_ansible_diff", true))
+	if predicted["release"] != releases[1] || predicted["diff"] == nil || snapshot(t, app) != before {
+		t.Errorf("check mode of a rollback: %v", predicted)
+	}
+	done := r.must(true, "murder_peer", back)
+	if read(t, current) != "two" || done["release"] != releases[1] || !slices.Equal(done["releases"].([]any), []any{releases[1]}) {
+		t.Errorf("rolled back: %v", done)
+	}
+	r.must(false, "murder_peer", back.with("release", releases[1]))
+	r.refused("murder_peer", back, "There is no release before "+filepath.Join(app, "releases", releases[1]))
+	res := r.must(true, "murder_peer", keep) // three again: its files are still there
+	if read(t, current) != "three" || res["bytes_from_seed"] != 0.0 {
+		t.Errorf("deployed again: %v", res)
+	}
+	r.refused("murder_peer", r.quiet(1).with("keep", 1).with("dest", app), "is a directory, but with keep it is a symbolic link")
+}
+
+// TestCheckModeCollectsNothing: a download that is under way, or done and not asked about, is still there after a check.
+func TestCheckModeCollectsNothing(t *testing.T) {
+	r := newRig(t)
+	data := r.slow(4 << 20)
+	r.must(true, "murder_peer", r.peer(1).with("state", "started"))
+	r.halfDone(1)
+	r.must(true, "murder_peer", r.peer(1).with("_ansible_check_mode", true))
+	r.must(false, "murder_peer", r.peer(1).with("_ansible_check_mode", true).with("state", "started"))
+	r.must(true, "murder_peer", r.peer(1))
+	r.arrived(1, data)
+}
+
+// TestCheckAndDiffOfDaemons: the other two modules predict and show their changes.
+func TestCheckAndDiffOfDaemons(t *testing.T) {
+	r := newRig(t)
+	r.source(1000)
+	both := func(o options) options { return o.with("_ansible_check_mode", true).with("_ansible_diff", true) }
+	check := func(module string, o options, want string) {
+		t.Helper()
+		before := snapshot(t, r.dir)
+		res := r.must(want != "", module, both(o))
+		if got, _ := res["diff"].(map[string]any); want != "" && !strings.Contains(fmt.Sprint(got), want) || want == "" && got != nil {
+			t.Errorf("%s %v shows %v, want %s", module, o, got, want)
+		}
+		if snapshot(t, r.dir) != before {
+			t.Errorf("%s %v wrote in check mode", module, o)
+		}
+	}
+	stopped := func(o options) options { return o.with("state", "stopped") }
+	check("murder_tracker", r.tracker(), "state:started")
+	r.must(true, "murder_tracker", r.tracker())
+	check("murder_tracker", r.tracker(), "")
+	check("murder_seed", r.seed().with("state", "present"), "infohash:")
+	check("murder_seed", r.seed(), "before:map[state:stopped]")
+	seeded := r.must(true, "murder_seed", r.seed())
+	check("murder_seed", r.seed(), "")
+	if res := r.must(false, "murder_seed", both(r.seed())); res["pid"] != seeded["pid"] || res["port"] != seeded["port"] {
+		t.Errorf("check mode of a running seeder returns %v", res)
+	}
+	r.source(1001)
+	check("murder_seed", r.seed(), fmt.Sprintf("before:map[infohash:%v state:started]", seeded["infohash"]))
+	check("murder_seed", stopped(r.seed()), "state:stopped")
+	r.must(true, "murder_seed", stopped(r.seed()))
+	check("murder_seed", stopped(r.seed()), "")
+	check("murder_seed", r.seed().with("state", "absent"), "torrent:absent")
+	r.must(true, "murder_seed", r.seed().with("state", "absent"))
+	check("murder_seed", r.seed().with("state", "absent"), "")
+	check("murder_tracker", stopped(r.tracker()), "state:stopped")
+	check("murder_peer", r.peer(1).with("torrent", "").with("state", "stopped"), "")
+	check("murder_peer", r.peer(1).with("torrent", "").with("state", "absent"), "")
+}
