@@ -22,7 +22,7 @@ def test_keep_and_roll_back(lab, fleet):
     inventory = lab.inventory(*peers)
     for peer in peers:
         peer.run("mkdir", "/srv/live")
-    traces = [Trace.of(host) for host in fleet.hosts]
+    traces = [Trace.of(host) for host in [fleet.controller, *peers]]
     options = {
         "murder_src": APP,
         "murder_dest": CURRENT,

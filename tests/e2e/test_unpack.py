@@ -97,7 +97,7 @@ def test_playbook_and_again(lab, fleet):
     tree.chmod(0o755)
     os.chown(tree / "private/key", 12, 34)
     pack(tree, archive)
-    traces = [Trace.of(host) for host in fleet.hosts]
+    traces = [Trace.of(host) for host in [fleet.controller, *peers]]
     options = {
         "murder_src": "/srv/release.tar.gz",
         "murder_dest": dest,

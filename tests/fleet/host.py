@@ -75,8 +75,7 @@ class Host:
         (the overlay's whiteouts, type c), and the ssh server's logs.
         """
         places = {"upper": "", "root/tmp": "/tmp", "root/run": "/run", "root/dev/shm": "/dev/shm"}
-        # Sockets of ssh masters go when their time is over, also while find looks.
-        script = 'cd "$0" && for place; do find "$place" -ignore_readdir_race -mindepth 1 -printf "%y %p\\0" || exit; done'
+        script = 'cd "$0" && for place; do find "$place" -mindepth 1 -printf "%y %p\\0" || exit; done'
         above = ["nsenter", f"--target={self.holder.pid}", "--mount", "--root", "--wdns=/"]
         enter = [*above, "--", "sh", "-c", script, str(self.directory)]
         listing = subprocess.run([*enter, *places], capture_output=True, text=True, check=True).stdout
