@@ -149,62 +149,63 @@ seeders:
   type: list
   elements: dict
   contains:
-    pid:
-      description: Its process.
-      type: int
-      sample: 4712
+    <<: &daemon
+      pid:
+        description: Its process.
+        type: int
+        sample: 4712
+      infohash:
+        description: What identifies the torrent.
+        type: str
+        sample: 5d1a1a8b1c8f4d0e9b3c6a7f2e4d5c6b7a8f9e0d
+      name:
+        description: Name of the artifact.
+        type: str
+        sample: app-2.4.tar
+      size:
+        description: Bytes of the artifact.
+        type: int
+        sample: 209715200
+      tracker:
+        description: The tracker that it announces itself to.
+        type: str
+        sample: http://192.0.2.7:8998/announce
+      tracker_error:
+        description: Why the last announce failed, empty if it did not.
+        type: str
+        sample: ""
+      ip:
+        description: Address that it announces, empty if the tracker finds it out.
+        type: str
+        sample: ""
+      port:
+        description: Port that it listens on.
+        type: int
+        sample: 10000
+      port_range:
+        description: The ports that it could choose from.
+        type: str
+        sample: 10000-10500
+      upload_limit:
+        description: Most bytes a second that it sends, V(0) for no limit.
+        type: int
+        sample: 0
+      bytes_uploaded:
+        description: Bytes that it has sent to the peers that are connected.
+        type: int
+        sample: 19398656
+      connections:
+        description: How many peers are connected.
+        type: int
+        sample: 12
+      log_file:
+        description: File that it logs to, empty if that is in O(state_dir).
+        type: str
+        sample: ""
     state:
       description: V(seeding).
       type: str
       sample: seeding
-    infohash:
-      description: What identifies the torrent.
-      type: str
-      sample: 5d1a1a8b1c8f4d0e9b3c6a7f2e4d5c6b7a8f9e0d
-    name:
-      description: Name of the artifact.
-      type: str
-      sample: app-2.4.tar
-    size:
-      description: Bytes of the artifact.
-      type: int
-      sample: 209715200
-    tracker:
-      description: The tracker that it announces itself to.
-      type: str
-      sample: http://192.0.2.7:8998/announce
-    tracker_error:
-      description: Why the last announce failed, empty if it did not.
-      type: str
-      sample: ""
-    ip:
-      description: Address that it announces, empty if the tracker finds it out.
-      type: str
-      sample: ""
-    port:
-      description: Port that it listens on.
-      type: int
-      sample: 10000
-    port_range:
-      description: The ports that it could choose from.
-      type: str
-      sample: 10000-10500
-    upload_limit:
-      description: Most bytes a second that it sends, V(0) for no limit.
-      type: int
-      sample: 0
-    bytes_uploaded:
-      description: Bytes that it has sent to the peers that are connected.
-      type: int
-      sample: 19398656
-    connections:
-      description: How many peers are connected.
-      type: int
-      sample: 12
-    log_file:
-      description: File that it logs to, empty if that is in O(state_dir).
-      type: str
-      sample: ""
     torrent:
       description: Path of the C(.torrent).
       type: str
@@ -219,62 +220,11 @@ peers:
   type: list
   elements: dict
   contains:
-    pid:
-      description: Its process.
-      type: int
-      sample: 4712
+    <<: *daemon
     state:
       description: V(checking) what an earlier download has left, V(downloading), V(unpacking), V(placing) or V(seeding).
       type: str
       sample: seeding
-    infohash:
-      description: What identifies the torrent.
-      type: str
-      sample: 5d1a1a8b1c8f4d0e9b3c6a7f2e4d5c6b7a8f9e0d
-    name:
-      description: Name of the artifact.
-      type: str
-      sample: app-2.4.tar
-    size:
-      description: Bytes of the artifact.
-      type: int
-      sample: 209715200
-    tracker:
-      description: The tracker that it announces itself to.
-      type: str
-      sample: http://192.0.2.7:8998/announce
-    tracker_error:
-      description: Why the last announce failed, empty if it did not.
-      type: str
-      sample: ""
-    ip:
-      description: Address that it announces, empty if the tracker finds it out.
-      type: str
-      sample: ""
-    port:
-      description: Port that it listens on.
-      type: int
-      sample: 10000
-    port_range:
-      description: The ports that it could choose from.
-      type: str
-      sample: 10000-10500
-    upload_limit:
-      description: Most bytes a second that it sends, V(0) for no limit.
-      type: int
-      sample: 0
-    bytes_uploaded:
-      description: Bytes that it has sent to the peers that are connected.
-      type: int
-      sample: 19398656
-    connections:
-      description: How many peers are connected.
-      type: int
-      sample: 12
-    log_file:
-      description: File that it logs to, empty if that is in O(state_dir).
-      type: str
-      sample: ""
     dest:
       description: Where the artifact is, or will be.
       type: str

@@ -53,7 +53,7 @@ prepare() {
 		rm -rf "${1:?}/$digest" 2>/dev/null && mkdir "$1/$digest" 2>/dev/null || return 1
 	fi
 	closed "$1/$digest" || return 1
-	probe=$(mktemp "$1/$digest/probe.XXXXXX") || return 1
+	probe=$(mktemp -p "$1/$digest") || return 1
 	printf "#!/bin/sh\n" >"$probe" && chmod 0700 "$probe" && "$probe" 2>/dev/null && rm -f "$probe" && return 0
 	rm -f "$probe"
 	return 1
@@ -61,7 +61,7 @@ prepare() {
 
 # keep CACHE: puts the program there. Another process may do the same at the same time: the rename is atomic.
 keep() {
-	new=$(mktemp "$1/$digest/new.XXXXXX")
+	new=$(mktemp -p "$1/$digest")
 	trap "rm -f \"\$new\"" EXIT
 	trap "exit 1" HUP INT TERM
 	if [ "$form" = gzip ]; then gzip -dc; else cat; fi >"$new" ||

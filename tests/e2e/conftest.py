@@ -21,7 +21,7 @@ RATE = "200mbit"
 def fleet():
     """Return a controller and 12 peers behind firewalls that let in nothing but ssh; skips where there can be none."""
     why = unavailable()
-    if why:
+    if why:  # namespaces are root's; make test counts what it skips, and an ordinary user has the other tests
         pytest.skip(f"{why}; run the tests as root to have them all")
     fleet = Fleet.up(PEERS, rate=RATE)
     try:
@@ -50,7 +50,7 @@ def sandbox():
 @pytest.fixture
 def root():
     """Skip a test that needs root to set up what it tests."""
-    if os.geteuid() != 0:
+    if os.geteuid() != 0:  # mounts and files of other users are root's; make test counts what it skips
         pytest.skip("needs root to set up what it tests; run the tests as root to have them all")
 
 

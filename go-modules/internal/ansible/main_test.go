@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -155,9 +156,16 @@ func start(t *testing.T, do string) (cmd *exec.Cmd, stdout *os.File) {
 }
 
 func TestSignalEndsModule(t *testing.T) {
+	// Under nohup the module would inherit that SIGHUP is ignored, and respect it. What is caught here is not ignored there.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
 		cmd, stdout := start(t, "wait")
 		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		if err := stdout.SetReadDeadline(time.Now().Add(bound)); err != nil {
 			t.Fatal(err)
 		}
 		line, err := io.ReadAll(stdout)

@@ -104,7 +104,7 @@ func (s *Spec) invocation(call Call, scrub func(any) any) map[string]any {
 
 // scrubber returns a function that removes the secrets from all strings of a
 // decoded JSON value: a string that is a secret as a whole becomes Ansible's
-// placeholder, a part of a string becomes stars. Secrets are found in the
+// words for one, a part of a string becomes stars. Secrets are found in the
 // spellings in which errors and URLs show them too.
 func scrubber(secrets []string) func(any) any {
 	spellings := map[string]bool{}

@@ -90,7 +90,7 @@ func TestLineUnderNoLog(t *testing.T) {
 
 func TestScrubLeavesNoSecret(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		// Capitals only, so that the stars and the placeholder cannot hold one by accident.
+		// Capitals only, so that the stars and Ansible's words for a secret cannot hold one by accident.
 		secrets := rapid.SliceOfN(rapid.StringMatching(`[B-H]{1,6}`), 1, 4).Draw(t, "secrets")
 		parts := rapid.SliceOf(rapid.OneOf(rapid.SampledFrom(secrets), rapid.StringMatching(`[a-z /]{0,3}`))).Draw(t, "parts")
 		text := scrubber(secrets)(strings.Join(parts, "-")).(string)

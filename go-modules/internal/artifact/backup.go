@@ -17,8 +17,9 @@ func (p *Plan) backupSuffix(old *unix.Stat_t) (string, error) {
 	if !p.asked.Backup || old == nil {
 		return "", nil
 	}
-	for now := time.Now(); ; now = now.Add(time.Second) {
-		suffix := fmt.Sprintf(".%d.%s~", os.Getpid(), now.Format("2006-01-02@15:04:05"))
+	// It ends: this process makes one backup, so at the most those of an earlier one with its pid are in the way.
+	for date := time.Now(); ; date = date.Add(time.Second) {
+		suffix := fmt.Sprintf(".%d.%s~", os.Getpid(), date.Format("2006-01-02@15:04:05"))
 		if len(p.base)+len(suffix) > maxName {
 			return "", fault(unix.ENAMETOOLONG, "Destination %s has too long a name for a backup beside it; choose a shorter one, or leave backup out",
 				show(p.Dest))

@@ -2,7 +2,6 @@ package artifact
 
 import (
 	"errors"
-	"os"
 	"strings"
 	"testing"
 
@@ -93,8 +92,9 @@ func TestFlagsOfWhatIsPlaced(t *testing.T) {
 // TestImmutable: what is immutable is refused before anything is downloaded, and can be made so by a deploy.
 func TestImmutable(t *testing.T) {
 	top := t.TempDir()
-	if _, can := flagsAt(t, top); !can || os.Geteuid() != 0 {
-		t.Skip("needs root, and a filesystem with chattr(1)'s attributes")
+	needRoot(t, "make files immutable")
+	if _, can := flagsAt(t, top); !can {
+		return // what is said of a filesystem without attributes is TestFlagsOfWhatIsPlaced's
 	}
 	src := tree{"d/f": "new", "f": "new"}.write(t, top+"/src")
 	for _, path := range []string{src, src + "/f"} {

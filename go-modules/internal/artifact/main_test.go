@@ -29,6 +29,15 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// needRoot skips a test that only root can set up, with the reason; make test counts it as skipped, and as root, as in
+// continuous integration, it runs.
+func needRoot(t *testing.T, why string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to " + why)
+	}
+}
+
 var sometime = time.Unix(1_600_000_000, 123_000_000)
 
 // tree describes files by path: content, or what the constructors below say.

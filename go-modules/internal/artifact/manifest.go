@@ -167,11 +167,8 @@ func (p *Plan) completeUnpacked(ctx context.Context) (bool, error) {
 	defer dest.Close()
 	c := cursor{root: dest}
 	defer c.close()
-	for i := range p.torrent.Dirs {
-		stat, err := c.stat(p.torrent.Dirs[i].Path)
-		if err != nil || stat.Mode&unix.S_IFMT != unix.S_IFDIR {
-			return false, unreadable(err, dest.join(p.torrent.Dirs[i].Path))
-		}
+	if same, err := c.sameDirs(p.torrent); !same || err != nil {
+		return false, err
 	}
 	for i := range p.torrent.Files {
 		same, err := p.sameUnpacked(ctx, &c, i)

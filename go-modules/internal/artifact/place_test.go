@@ -253,9 +253,7 @@ func TestAttributes(t *testing.T) {
 }
 
 func TestOwnersOfWhatIsPlaced(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to give files away")
-	}
+	needRoot(t, "give files away")
 	top := t.TempDir()
 	src := tree{"d/f": "x", "l": link("d"), "new": "x"}.write(t, top+"/src")
 	dest := tree{"d/f": "old", "stranger/f": "x"}.write(t, top+"/dest")

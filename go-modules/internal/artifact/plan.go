@@ -334,16 +334,24 @@ func (p *Plan) sameTree() (bool, error) {
 	defer dest.Close()
 	c := cursor{root: dest}
 	defer c.close()
-	for i := range p.torrent.Dirs {
-		stat, err := c.stat(p.torrent.Dirs[i].Path)
-		if err != nil || stat.Mode&unix.S_IFMT != unix.S_IFDIR {
-			return false, unreadable(err, dest.join(p.torrent.Dirs[i].Path))
-		}
+	if same, err := c.sameDirs(p.torrent); !same || err != nil {
+		return false, err
 	}
 	for i := range p.torrent.Files {
 		same, err := sameFile(&c, &p.torrent.Files[i])
 		if err != nil || !same {
 			return false, unreadable(err, dest.join(p.torrent.Files[i].Path))
+		}
+	}
+	return true, nil
+}
+
+// sameDirs tells whether every directory of a torrent is there.
+func (c *cursor) sameDirs(t *Torrent) (bool, error) {
+	for i := range t.Dirs {
+		stat, err := c.stat(t.Dirs[i].Path)
+		if err != nil || stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return false, unreadable(err, c.root.join(t.Dirs[i].Path))
 		}
 	}
 	return true, nil

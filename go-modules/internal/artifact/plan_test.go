@@ -110,9 +110,7 @@ func TestReadOnlyDirectories(t *testing.T) {
 }
 
 func TestStickyDirectories(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to make a file that belongs to someone else")
-	}
+	needRoot(t, "make a file that belongs to someone else")
 	top := t.TempDir()
 	shared := tree{"a": "root's"}.write(t, top+"/shared")
 	must(t, errors.Join(os.Chmod(filepath.Dir(top), 0o755), os.Chmod(shared, 0o1777|os.ModeSticky)))
@@ -152,9 +150,7 @@ func TestMountPoints(t *testing.T) {
 // mountTmpfs mounts a small filesystem, at a path with a blank in it. Only root may.
 func mountTmpfs(t *testing.T, options string) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to mount a filesystem of its own (tmpfs)")
-	}
+	needRoot(t, "mount a filesystem of its own (tmpfs)")
 	at := mkdir(t, filepath.Join(t.TempDir(), "mount point"))
 	flags := uintptr(0)
 	if rest, ro := strings.CutSuffix(options, ",ro"); ro {

@@ -11,9 +11,7 @@ import (
 // withSELinux pretends that the kernel has it. Labels are extended attributes that root may set anyway.
 func withSELinux(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to set SELinux labels")
-	}
+	needRoot(t, "set SELinux labels")
 	real := selinuxfs
 	selinuxfs = tree{"enforce": "1"}.write(t, t.TempDir())
 	t.Cleanup(func() { selinuxfs = real })

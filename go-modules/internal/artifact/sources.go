@@ -41,7 +41,7 @@ func openLocal(path string) (*local, error) {
 	return l, err
 }
 
-// place is where the file would be here if nobody has moved it; "" for nowhere.
+// place is where the file would be here if nobody has moved it, "" if it has no place.
 func (l *local) place(t *Torrent, file *File) string {
 	switch {
 	case !t.Single && l.file != "":

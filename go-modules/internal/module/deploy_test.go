@@ -201,6 +201,18 @@ func (r *rig) halfDone(n int) *daemon.Instance {
 	return inst
 }
 
+// killHalfDone kills the daemon of a peer in the middle of its download.
+func (r *rig) killHalfDone(n int) {
+	r.t.Helper()
+	pid, _, err := r.halfDone(n).Running()
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func TestTwoDeploysToOneDestination(t *testing.T) {
 	r := newRig(t)
 	r.slow(4 << 20)
@@ -261,13 +273,7 @@ func TestKilledDownloadIsResumed(t *testing.T) {
 	r := newRig(t)
 	data := r.slow(4 << 20)
 	r.must(true, "murder_peer", r.peer(1).with("state", "started"))
-	pid, _, err := r.halfDone(1).Running()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	r.killHalfDone(1)
 	r.must(true, "murder_seed", r.seed().with("state", "stopped"))
 	r.must(true, "murder_seed", r.seed())
 	res := r.must(true, "murder_peer", r.peer(1))

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -180,13 +179,7 @@ func TestKilledDownloadWithATornWriteIsResumed(t *testing.T) {
 	r := newRig(t)
 	data := r.slow(4 << 20)
 	r.must(true, "murder_peer", r.peer(1).with("state", "started"))
-	pid, _, err := r.halfDone(1).Running()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	r.killHalfDone(1)
 	found, _ := filepath.Glob(filepath.Join(r.dir, ".dest1.murder-*", "content"))
 	if len(found) != 1 {
 		t.Fatalf("the staging holds %v", found)

@@ -28,7 +28,7 @@ func TestFailureReasonsOverHTTP(t *testing.T) {
 	r := registered(t, Config{})
 	for _, tt := range []struct{ target, want string }{
 		{"/announce?" + announceQuery("left"), "Parameter left is missing"},
-		{"/announce?" + announceQuery("info_hash=xxxxxxxxxxxxxxxxxxxx"), "Torrent " + strings.Repeat("78", 20) + " is not registered with this tracker"},
+		{"/announce?" + announceQuery("info_hash=aaaaaaaaaaaaaaaaaaaa"), "Torrent " + strings.Repeat("61", 20) + " is not registered with this tracker"},
 		{"/scrape?info_hash=x", "Parameter info_hash has 1 bytes; it must have 20"},
 	} {
 		w := r.ask("GET", tt.target, "")
