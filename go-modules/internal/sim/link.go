@@ -116,14 +116,15 @@ func (w *world) setRate(c *conn) {
 	w.expect(c)
 }
 
-// shareUp divides a host's uplink anew.
+// shareUp divides a host's uplink anew. A connection can use as much as the most that any has of the other end's
+// downlink, for nobody there has a right to more than another.
 func (w *world) shareUp(n *node) {
 	var room [64]float64
 	limits := room[:0]
 	for _, c := range n.sending {
-		limits = append(limits, max(c.dnShare, c.peer.down/float64(len(c.peer.receiving))))
+		limits = append(limits, max(c.dnShare, c.peer.downMost))
 	}
-	divide(n.up, limits)
+	n.upMost = divide(n.up, limits)
 	for i, c := range n.sending {
 		c.upShare = limits[i]
 		w.setRate(c)
@@ -135,9 +136,9 @@ func (w *world) shareDown(n *node) {
 	var room [64]float64
 	limits := room[:0]
 	for _, c := range n.receiving {
-		limits = append(limits, max(c.upShare, c.me.up/float64(len(c.me.sending))))
+		limits = append(limits, max(c.upShare, c.me.upMost))
 	}
-	divide(n.down, limits)
+	n.downMost = divide(n.down, limits)
 	for i, c := range n.receiving {
 		c.dnShare = limits[i]
 		w.setRate(c)
@@ -145,8 +146,11 @@ func (w *world) shareDown(n *node) {
 }
 
 // divide replaces limits by shares of a capacity: equal ones, but what some cannot use is for the
-// others, and what is left in the end is for all.
-func divide(capacity float64, limits []float64) {
+// others, and what is left in the end is for all. It returns the largest share, or the capacity if there are no limits.
+func divide(capacity float64, limits []float64) float64 {
+	if len(limits) == 0 {
+		return capacity
+	}
 	left, n := capacity, len(limits)
 	var fixed [64]bool
 	done := fixed[:]
@@ -175,4 +179,5 @@ func divide(capacity float64, limits []float64) {
 			limits[i] = left / float64(n)
 		}
 	}
+	return slices.Max(limits)
 }

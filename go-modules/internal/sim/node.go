@@ -16,6 +16,8 @@ const (
 type node struct {
 	host      Host
 	up, down  float64
+	upMost    float64 // the largest share of the uplink that a connection has
+	downMost  float64 // of the downlink
 	serial    int
 	rank      int
 	ranked    bool
@@ -41,6 +43,7 @@ func (w *world) newNode(h Host) *node {
 	if n.down == 0 {
 		n.down = w.cfg.Rate
 	}
+	n.upMost, n.downMost = n.up, n.down
 	return n
 }
 

@@ -93,7 +93,8 @@ func TestSlowPeer(t *testing.T) {
 	}
 }
 
-// TestUnequalLinks: every third of 60 hosts has half an uplink, so that all uplinks together allow 1.18 at best.
+// TestUnequalLinks: every third of 60 hosts has half an uplink, the first of all among them, so that all uplinks together
+// allow 1.18 at best. Trees of fixed shape are not made for that; a mesh takes 3.0.
 func TestUnequalLinks(t *testing.T) {
 	cfg := fleet(60, 20, 128<<10)
 	for i := range cfg.Hosts {
@@ -101,7 +102,7 @@ func TestUnequalLinks(t *testing.T) {
 			cfg.Hosts[i].Up = 10 * mbit
 		}
 	}
-	most{2.0, 1.3, 0.005}.check(t, Run(cfg))
+	most{2.7, 1.3, 0.005}.check(t, Run(cfg))
 }
 
 // TestChurn: every seventh of 50 hosts leaves for good during the download.
@@ -112,14 +113,14 @@ func TestChurn(t *testing.T) {
 			cfg.Hosts[i].Leave = time.Duration(1+i*17/50) * time.Second
 		}
 	}
-	most{1.30, 1.05, 0.005}.check(t, Run(cfg))
+	most{1.15, 1.05, 0.005}.check(t, Run(cfg))
 }
 
 // TestSilentDeath: the root of a stripe dies, and nobody notices for 3 s.
 func TestSilentDeath(t *testing.T) {
 	cfg := eleven()
 	cfg.Hosts[0].Leave, cfg.Detect = 2*time.Second, 3*time.Second
-	most{1.35, 1.05, 0.005}.check(t, Run(cfg))
+	most{1.25, 1.05, 0.005}.check(t, Run(cfg))
 }
 
 // TestMesh is what the trees are for: the same hosts with random neighbours and rarest first.
