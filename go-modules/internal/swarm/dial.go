@@ -227,6 +227,7 @@ func tune(nc net.Conn) error {
 	}
 	var timeout, waiting error
 	err = raw.Control(func(fd uintptr) {
+		calm(int(fd))
 		timeout = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
 		waiting = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent)
 	})
