@@ -31,6 +31,9 @@ func (p *Picker) lost(s, got int) bool {
 	if f == nil {
 		return p.starving() // before, its parents may be about to connect
 	}
+	if p.drags(s) {
+		return true
+	}
 	if st.lag <= st.limit || st.lag < got/tolerable {
 		st.behind = 0
 		return false
@@ -45,18 +48,31 @@ func (p *Picker) lost(s, got int) bool {
 	return st.behind >= hopeless && st.lag > got/tolerable
 }
 
+// drags tells that a feeder has much of what we wait for and sends hardly anything of it. Then there is no doubt about
+// the cause, and no reason to wait until much is missing.
+func (p *Picker) drags(s int) bool {
+	st := &p.stripes[s]
+	return st.waits >= memory && st.lag > slack && st.flow*slowBy < p.strongest()
+}
+
 // fails tells that a stripe comes late through its feeder's fault: the feeder has it and sends it slowly; or it gets
 // pieces much more slowly than we do. When only this stripe comes late to itself, the cause is
 // farther up, and whoever is nearest to it does something about it.
 func (p *Picker) fails(s int, f *peer) bool {
-	if p.stripes[s].waits >= memory {
-		best := 0.0
-		for other := range p.stripes {
-			best = max(best, p.stripes[other].flow)
-		}
-		return p.stripes[s].flow*lame < best
+	st := &p.stripes[s]
+	if st.waits >= memory {
+		return st.flow*lame < p.strongest()
 	}
-	return p.stripes[s].fed >= memory && f.id != p.origin && f.count < p.cfg.Pieces && 2*f.pace < p.pace
+	return st.fed >= memory && f.id != p.origin && f.count < p.cfg.Pieces && 2*f.pace < p.pace
+}
+
+// strongest is the flow of the stripe that flows best.
+func (p *Picker) strongest() float64 {
+	best := 0.0
+	for s := range p.stripes {
+		best = max(best, p.stripes[s].flow)
+	}
+	return best
 }
 
 // substitute makes a peer feed a stripe that nobody named has fed well: any that is not slow and has

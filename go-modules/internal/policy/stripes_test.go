@@ -117,6 +117,33 @@ func TestFailingParentIsReplaced(t *testing.T) {
 	}
 }
 
+// TestDraggingParentIsReplacedSoon: a parent that has everything and sends nothing is replaced long before so much is
+// missing as is tolerable far down a tree; one that is only as late as its own parent is not.
+func TestDraggingParentIsReplacedSoon(t *testing.T) {
+	for name, test := range map[string]struct {
+		has  bool
+		want PeerID
+	}{"drags": {true, first}, "waits": {false, second}} {
+		p := newStriped(400, 100)
+		p.SetParents(1, 20, second, first)
+		for tick := range 8 {
+			for i := range 4 {
+				p.PeerHas(first, 8*tick+2*i)
+				p.PeerHas(second, 8*tick+2*i)
+				if test.has {
+					p.PeerHas(second, 8*tick+2*i+1)
+				}
+			}
+			fetch(p, first)
+			p.Pick(second, 10)
+			p.Tick()
+		}
+		if got, lag := p.Feeder(1), p.stripes[1].lag; got != test.want || lag > p.stripes[1].tolerance() {
+			t.Errorf("%s: peer %d feeds the stripe, %d pieces behind; want %d", name, got, lag, test.want)
+		}
+	}
+}
+
 func TestDeadParentIsReplacedByTheBackup(t *testing.T) {
 	p := newStriped(200, 100)
 	p.SetParents(1, 2, second, first)

@@ -87,7 +87,7 @@ func TestSlowPeer(t *testing.T) {
 			others = max(others, took)
 		}
 		t.Logf("host %d is slow: the last of the others %.3f, seeder sends %.3f copies", slow, others, r.Copies)
-		if r.Unfinished > 0 || others > 1.30 || r.Copies > 1.05 || r.Twice > 0.005 {
+		if r.Unfinished > 0 || others > 1.20 || r.Copies > 1.05 || r.Twice > 0.005 {
 			t.Errorf("host %d is slow: the last of the others %.3f: %+v", slow, others, r)
 		}
 	}
@@ -120,7 +120,7 @@ func TestChurn(t *testing.T) {
 func TestSilentDeath(t *testing.T) {
 	cfg := eleven()
 	cfg.Hosts[0].Leave, cfg.Detect = 2*time.Second, 3*time.Second
-	most{1.25, 1.05, 0.005}.check(t, Run(cfg))
+	most{1.20, 1.05, 0.005}.check(t, Run(cfg))
 }
 
 // TestMesh is what the trees are for: the same hosts with random neighbours and rarest first.
