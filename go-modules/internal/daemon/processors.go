@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	lookEvery = 250 * time.Millisecond
-	// Of the time of one processor, the shares from which on more are used, and below which one is enough again
-	// after quietLooks looks.
-	busyShare, quietShare = 0.6, 0.3
-	quietLooks            = 8
+	lookEvery = 100 * time.Millisecond
+	// Of the time of one processor, the shares from which on all are used, and below which one is enough after quietLooks
+	// looks. A busy daemon is often in long system calls; with one processor each of them costs a change of threads.
+	busyShare, quietShare = 0.3, 0.15
+	quietLooks            = 5
 )
 
 // processors decides how many processors Go's scheduler uses at a time. A daemon on a link of 1 Gbit/s needs a part of
@@ -39,13 +39,13 @@ func (p *processors) decide(share float64) (number int) {
 	return p.now
 }
 
-// spare has the scheduler use one processor, and all of them while there is work for more, until ctx ends.
+// spare has the scheduler use one processor while there is little work, and all of them otherwise, until ctx ends.
 func spare(ctx context.Context) {
-	p := processors{all: runtime.GOMAXPROCS(0), now: 1}
-	if p.all == 1 {
+	all := runtime.GOMAXPROCS(0)
+	if all == 1 {
 		return
 	}
-	runtime.GOMAXPROCS(p.now)
+	p := processors{all: all, now: all}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	at, used := time.Now(), cpuTime()

@@ -9,25 +9,23 @@ import (
 )
 
 func TestProcessorsFollowTheWork(t *testing.T) {
-	quiet := make([]float64, quietLooks)
+	quiet := slices.Repeat([]float64{0.1}, quietLooks)[:quietLooks:quietLooks] // append copies it
 	for name, row := range map[string]struct {
 		shares []float64
 		want   int
 	}{
-		"begins with one":                      {nil, 1},
-		"little work":                          {[]float64{0.1, 0.2, 0.5}, 1},
-		"more than one has time for":           {[]float64{0.1, 0.7}, 8},
-		"a pause is no end":                    {append([]float64{0.7}, quiet[1:]...), 8},
-		"the end of the work":                  {append([]float64{0.7}, quiet...), 1},
-		"some work keeps them":                 {append(append([]float64{0.7}, quiet[1:]...), 0.4, 0.1), 8},
-		"work again":                           {append(append([]float64{0.7}, quiet...), 1.9), 8},
-		"what one can do does not bring more":  {append(append([]float64{0.7}, quiet...), 0.5), 1},
-		"all of them busy, then half of one":   {append([]float64{8}, slices.Repeat([]float64{0.5}, 100)...), 8},
-		"all of them busy, then next to none":  {append([]float64{8}, slices.Repeat([]float64{0.1}, 100)...), 1},
-		"the kernel's work counts, so above 8": {[]float64{9}, 8},
+		"begins with all":                  {nil, 8},
+		"a pause is no end":                {quiet[1:], 8},
+		"little work":                      {quiet, 1},
+		"some work keeps them":             {append(quiet[1:], 0.2, 0.1), 8},
+		"some work does not bring them":    {append(quiet, 0.2, 0.29), 1},
+		"much work does":                   {append(quiet, 0.1, 0.3), 8},
+		"work, and its end":                {append(quiet, append([]float64{1.9}, quiet...)...), 1},
+		"less work, which needs them less": {append([]float64{8}, slices.Repeat([]float64{0.2}, 100)...), 8},
+		"the kernel's work counts as well": {append(quiet, 9), 8},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := processors{all: 8, now: 1}
+			p := processors{all: 8, now: 8}
 			for _, share := range row.shares {
 				p.decide(share)
 			}
@@ -42,7 +40,7 @@ func TestProcessorsFollowTheWork(t *testing.T) {
 func TestProcessorsAreOneOrAll(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := rapid.IntRange(2, 256).Draw(t, "all")
-		p := processors{all: all, now: 1}
+		p := processors{all: all, now: all}
 		for range rapid.IntRange(1, 50).Draw(t, "looks") {
 			before, share := p.now, rapid.Float64Range(0, float64(2*all)).Draw(t, "share")
 			switch now := p.decide(share); {
