@@ -93,8 +93,9 @@ var blocks = &blockPool{sync.Pool{New: func() any {
 // reader decodes messages and hands them to the swarm's goroutine until the connection ends.
 func (s *Swarm) reader(ctx context.Context, c *conn) {
 	dec := pp.Decoder{R: c.r, Pool: blocks, MaxLength: s.maxMessage()}
+	var ev event // one for all messages, for it cannot stay on the stack
 	for {
-		ev := event{c: c}
+		ev = event{c: c}
 		_ = c.nc.SetReadDeadline(time.Now().Add(readTimeout))
 		ev.err = dec.Decode(&ev.msg)
 		if ev.err == nil && ev.msg.Type == pp.Piece && s.download != nil && !ev.msg.Keepalive {
