@@ -34,6 +34,13 @@ options:
       - File that the daemon appends its log to.
       - By default the log is a file in O(state_dir) that goes when the daemon ends without an error.
     type: path
+  profile:
+    description:
+      - Directory on the host, which exists, that the daemon writes two profiles of itself to when it ends, named after
+        the daemon, the time and its process id.
+      - C(*.cpu.pprof) says what it spent CPU time on, C(*.heap.pprof) what its memory is used for; C(go tool pprof) reads them.
+      - A daemon that is killed writes none.
+    type: path
   token:
     description:
       - Secret of the swarm. A tracker that was started with it refuses everybody who does not know it.

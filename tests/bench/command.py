@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--disk", action="store_true", help="a sparse artifact, and files on disk instead of in memory")
     run.add_argument("--repeat", type=int, default=1)
     run.add_argument("--program", type=Path, help="the murder to measure, if not the built one")
+    run.add_argument("--profile", type=Path, help="directory for profiles of all our daemons (go tool pprof reads them)")
     run.add_argument("--json", type=Path, help="write the outcomes there")
     run.set_defaults(act=_run, rig=True)
 
@@ -95,7 +96,8 @@ def _size(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    system = systems(options.program and options.program.resolve())[options.system]
+    known = systems(options.program and options.program.resolve(), options.profile and options.profile.resolve())
+    system = known[options.system]
     if why := system.missing():
         print(f"bench: {system.name}: {why}", file=sys.stderr)
         return 1

@@ -77,6 +77,7 @@ def race(rig: Rig, system: System, artifact: Artifact, scenario: str, stagger: f
             outcome.cpu = meter.cost().since(before)
             meter.weigh(*rig.seats)
         _account(outcome, runners, meter)
+        system.finish(rig, artifact)
         outcome.commands = _commands(rig)
         wrong = [seat.name for seat in rig.peers if not artifact.same(seat.dest)]
         if wrong:

@@ -150,7 +150,7 @@ func hashers(wanted, pieces int, pieceLength int64) int {
 // processors is the number of workers, one for each processor unless some are asked for.
 func processors(wanted int) int {
 	if wanted <= 0 {
-		return runtime.GOMAXPROCS(0)
+		return runtime.NumCPU()
 	}
 	return wanted
 }

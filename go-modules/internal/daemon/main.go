@@ -91,6 +91,7 @@ func supervise(ctx context.Context, argv []string, stdin io.Reader, reports *os.
 	}
 	s := serve(p, listener)
 	p.Log.Info("started", "program", argv[0], "pid", os.Getpid())
+	go spare(ctx)
 	runErr := run(ctx, p)
 	remove, err := p.conclude(fresh, runErr)
 	s.close()

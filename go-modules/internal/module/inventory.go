@@ -19,7 +19,7 @@ func (d *peer) inventory(ctx context.Context, resumed bool) (have []bool, err er
 	have = make([]bool, d.torrent.NumPieces())
 	d.keep = resumed
 	if resumed {
-		have, err = artifact.Verify(within, d.torrent, d.store, runtime.GOMAXPROCS(0))
+		have, err = artifact.Verify(within, d.torrent, d.store, runtime.NumCPU())
 	}
 	if err == nil {
 		err = d.plan.Reuse(within, have, &d.checked)

@@ -21,6 +21,7 @@ type common struct {
 	state    string
 	stateDir string
 	logFile  string
+	profile  string
 	token    string
 }
 
@@ -28,6 +29,7 @@ func (o *common) declare(s *ansible.Spec, states ...string) {
 	s.Choice(&o.state, "state", states[0], "what shall be", states...)
 	o.declareDir(s)
 	s.Path(&o.logFile, "log_file", "", "where the daemon logs; by default in its state, which goes when it ends")
+	s.Path(&o.profile, "profile", "", "directory that the daemon writes profiles of its CPU time and memory to when it ends")
 	s.String(&o.token, "token", "", "secret of the fleet, which the tracker demands").Secret()
 }
 

@@ -49,6 +49,7 @@ type peerConfig struct {
 	DownloadLimit int64                 `json:"download_limit"`
 	UploadLimit   int64                 `json:"upload_limit"`
 	LogFile       string                `json:"log_file"`
+	Profile       string                `json:"profile"`
 	// Raw is left out of the comparison: the infohash stands for it.
 	Raw []byte `json:"raw,omitempty"`
 }
@@ -86,7 +87,7 @@ func peerModule() ansible.Module {
 }
 
 func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Result, error) {
-	if err := errors.Join(o.reach.check(), o.checkPlace()); err != nil {
+	if err := errors.Join(o.reach.check(), o.checkPlace(), o.checkProfile()); err != nil {
 		return ansible.Result{}, err
 	}
 	dir, err := o.dir()
@@ -175,7 +176,7 @@ func (o *peerOptions) config(t *artifact.Torrent) (peerConfig, error) {
 	return peerConfig{
 		Infohash: hex.EncodeToString(t.Infohash[:]), Place: place, Tracker: tracker, Token: daemon.Secret(o.token),
 		IP: o.ip, PortRange: o.portRange, SeedTime: o.seedTime, Timeout: o.timeout, StallTimeout: o.stallTimeout,
-		DownloadLimit: o.downloadLimit, UploadLimit: o.uploadLimit, LogFile: o.logFile, Raw: t.Raw,
+		DownloadLimit: o.downloadLimit, UploadLimit: o.uploadLimit, LogFile: o.logFile, Profile: o.profile, Raw: t.Raw,
 	}, nil
 }
 

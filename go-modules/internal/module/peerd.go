@@ -88,7 +88,11 @@ func runPeer(ctx context.Context, p *daemon.Process) error {
 	if err := p.Config(&d.cfg); err != nil {
 		return err
 	}
-	var err error
+	end, err := profiled(p, d.cfg.Profile)
+	if err != nil {
+		return err
+	}
+	defer end()
 	if d.torrent, err = artifact.Parse(d.cfg.Raw); err != nil {
 		return err
 	}

@@ -44,6 +44,7 @@ type seedConfig struct {
 	UploadLimit int64         `json:"upload_limit"`
 	IdleTimeout int           `json:"idle_timeout"`
 	LogFile     string        `json:"log_file"`
+	Profile     string        `json:"profile"`
 	// What follows is left out of the comparison: the infohash stands for it.
 	Raw    []byte           `json:"raw,omitempty"`
 	Source *artifact.Source `json:"source,omitempty"`
@@ -104,7 +105,7 @@ func (o *seedOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 
 // check refuses bad options before anything is read, and completes the others.
 func (o *seedOptions) check() error {
-	if err := o.reach.check(); err != nil {
+	if err := errors.Join(o.reach.check(), o.checkProfile()); err != nil {
 		return err
 	}
 	if o.src != "" {
@@ -145,7 +146,7 @@ func (o *seedOptions) config(t *artifact.Torrent, source *artifact.Source) seedC
 	return seedConfig{
 		Infohash: hex.EncodeToString(t.Infohash[:]), Torrent: o.torrent, Tracker: o.tracker, Token: daemon.Secret(o.token),
 		IP: o.ip, PortRange: o.portRange, UploadLimit: o.uploadLimit, IdleTimeout: o.idleTimeout,
-		LogFile: o.logFile, Raw: t.Raw, Source: source,
+		LogFile: o.logFile, Profile: o.profile, Raw: t.Raw, Source: source,
 	}
 }
 

@@ -22,6 +22,11 @@ func runSeed(ctx context.Context, p *daemon.Process) error {
 	if err := p.Config(&cfg); err != nil {
 		return err
 	}
+	end, err := profiled(p, cfg.Profile)
+	if err != nil {
+		return err
+	}
+	defer end()
 	t, err := artifact.Parse(cfg.Raw)
 	if err != nil {
 		return err

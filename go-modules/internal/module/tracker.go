@@ -36,6 +36,7 @@ type trackerConfig struct {
 	IdleTimeout int            `json:"idle_timeout"`
 	StateDir    string         `json:"state_dir"`
 	LogFile     string         `json:"log_file"`
+	Profile     string         `json:"profile"`
 	// Expect is left out of the comparison: it says how large a deploy will be, not what is served.
 	Expect int `json:"expect,omitempty"`
 }
@@ -92,13 +93,16 @@ func (o *trackerOptions) run(ctx context.Context, call ansible.Call) (ansible.Re
 
 // config makes the daemon's configuration from the options.
 func (o *trackerOptions) config() (trackerConfig, error) {
+	if err := o.checkProfile(); err != nil {
+		return trackerConfig{}, err
+	}
 	dir, err := o.dir()
 	if err != nil {
 		return trackerConfig{}, err
 	}
 	cfg := trackerConfig{
 		Listen: o.listen, Port: o.port, Address: o.address, Token: daemon.Secret(o.token),
-		IdleTimeout: o.idleTimeout, StateDir: dir, LogFile: o.logFile, Expect: o.expect,
+		IdleTimeout: o.idleTimeout, StateDir: dir, LogFile: o.logFile, Profile: o.profile, Expect: o.expect,
 	}
 	if _, err := netip.ParseAddr(o.listen); err != nil {
 		return cfg, fmt.Errorf("Option listen is %q, which is not an IP address; write one of this host's, or 0.0.0.0", o.listen)

@@ -16,6 +16,11 @@ func runTracker(ctx context.Context, p *daemon.Process) error {
 	if err := p.Config(&cfg); err != nil {
 		return err
 	}
+	end, err := profiled(p, cfg.Profile)
+	if err != nil {
+		return err
+	}
+	defer end()
 	tc := tracker.Config{
 		Listen: cfg.Listen, Port: cfg.Port, Allow: cfg.Allow, Token: string(cfg.Token), Expect: cfg.Expect,
 		IdleTimeout: time.Duration(cfg.IdleTimeout) * time.Second,

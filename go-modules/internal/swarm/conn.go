@@ -45,6 +45,7 @@ type conn struct {
 	feedID     pp.ExtensionNumber // of the feed message, as it wants it; 0: it does not know it
 	held       []pp.RequestSpec   // its requests for what we do not have yet
 	haves      []int              // pieces that it is to be told of with the next tick
+	untold     int                // ticks since it was told of any
 	upSeen     int64              // of what was sent to it, at the last tick
 	upRate     float64            // bytes a second
 	owed       bool               // it owed us blocks at the last tick
@@ -93,8 +94,9 @@ var blocks = &blockPool{sync.Pool{New: func() any {
 // reader decodes messages and hands them to the swarm's goroutine until the connection ends.
 func (s *Swarm) reader(ctx context.Context, c *conn) {
 	dec := pp.Decoder{R: c.r, Pool: blocks, MaxLength: s.maxMessage()}
+	var ev event // one for all messages, for it cannot stay on the stack
 	for {
-		ev := event{c: c}
+		ev = event{c: c}
 		_ = c.nc.SetReadDeadline(time.Now().Add(readTimeout))
 		ev.err = dec.Decode(&ev.msg)
 		if ev.err == nil && ev.msg.Type == pp.Piece && s.download != nil && !ev.msg.Keepalive {

@@ -15,6 +15,7 @@ import (
 const (
 	keepAliveEvery = 45 * time.Second
 	writeTimeout   = 60 * time.Second
+	keptMessages   = 64 // room for so many messages is kept with a connection: 14 KiB
 )
 
 // outbox is what waits to be sent on one connection: messages first, then blocks in the order in
@@ -121,12 +122,17 @@ type turn struct {
 	closed bool
 }
 
-// next takes all messages and one block from the queue, an extra only if that is allowed.
-func (o *outbox) next(extra bool) turn {
+// next takes all messages and one block from the queue, an extra only if that is allowed. The messages of the turn before, which
+// have been sent, make room for those that come now: without that, they were half of all that a peer allocated.
+func (o *outbox) next(extra bool, sent []pp.Message) turn {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	t := turn{msgs: o.msgs, closed: o.closed}
 	o.msgs = nil
+	if cap(sent) <= keptMessages {
+		clear(sent)
+		o.msgs = sent[:0]
+	}
 	switch {
 	case len(o.serves) > 0:
 		t.block, t.serve = o.serves[0], true
@@ -172,8 +178,9 @@ func (s *Swarm) writer(ctx context.Context, c *conn) {
 	keepAlive := time.NewTicker(keepAliveEvery)
 	defer keepAlive.Stop()
 	patient := true // extras wait for the uplink to be free
+	var t turn
 	for {
-		t := c.out.next(!patient || s.uplink.free())
+		t = c.out.next(!patient || s.uplink.free(), t.msgs)
 		patient = true
 		if t.closed || ctx.Err() != nil {
 			return

@@ -195,7 +195,7 @@ func (s *Swarm) Run(ctx context.Context) error {
 
 // start launches the goroutines that live as long as Run.
 func (s *Swarm) start(ctx context.Context) {
-	for range runtime.GOMAXPROCS(0) {
+	for range runtime.NumCPU() { // of which the scheduler may use one only, until there is more to do
 		s.workers.Go(func() { s.verifier(ctx) })
 	}
 	s.workers.Go(func() { s.accepter(ctx) })

@@ -19,23 +19,23 @@ func TestExtrasWait(t *testing.T) {
 	if u.free() {
 		t.Error("the uplink is free although a block waits")
 	}
-	if got := b.next(u.free()); got.serve || !got.extras {
+	if got := b.next(u.free(), nil); got.serve || !got.extras {
 		t.Errorf("an extra did not wait: %+v", got)
 	}
-	if got := a.next(u.free()); !got.serve || got.block != spec(2) {
+	if got := a.next(u.free(), nil); !got.serve || got.block != spec(2) {
 		t.Errorf("the block of a peer that we feed is not next: %+v", got)
 	}
 	if u.free() {
 		t.Error("the uplink is free while a block is being written")
 	}
 	freed := u.idle.Signaled()
-	a.next(u.free()) // it was written
+	a.next(u.free(), nil) // it was written
 	select {
 	case <-freed:
 	default:
 		t.Error("nobody was told that the uplink is free")
 	}
-	if got := b.next(u.free()); !got.serve || got.block != spec(1) {
+	if got := b.next(u.free(), nil); !got.serve || got.block != spec(1) {
 		t.Errorf("the extra is not next on a free uplink: %+v", got)
 	}
 }
@@ -67,7 +67,7 @@ func TestCancelFindsEveryQueue(t *testing.T) {
 	for i := range 2 {
 		o.cancel(spec(i+1), true)
 	}
-	got := o.next(true)
+	got := o.next(true, nil)
 	if got.serve || len(got.msgs) != 2 || got.msgs[0].Type != pp.Reject || !u.free() {
 		t.Errorf("after both blocks were cancelled: %+v", got)
 	}

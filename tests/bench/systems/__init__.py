@@ -14,9 +14,9 @@ from .murder import Murder
 __all__ = ["System", "systems"]
 
 
-def systems(program: Path | None = None) -> dict[str, System]:
-    """Return every system; program is the murder to measure, if it is not the built one."""
-    murder = Murder(program)
+def systems(program: Path | None = None, profile: Path | None = None) -> dict[str, System]:
+    """Return every system; program is the murder to measure, if it is not the built one, profile where its profiles come."""
+    murder = Murder(program, profile)
     foreign = [Foreign(client, murder) for client in (Libtorrent(), Aria2(), Transmission())]
     known = [murder, Chain(), *foreign, Rsync(), Udpcast()]
     return {system.name: system for system in known}

@@ -53,6 +53,10 @@ class System(ABC):
     def fetch(self, rig: Rig, artifact: Artifact, seat: Seat) -> list[str | Path]:
         """Return the command that gets the artifact to this peer."""
 
+    def finish(self, rig: Rig, artifact: Artifact) -> None:
+        """End in order what a race has started, where that matters; what still runs after it is killed."""
+        return
+
     def figures(self, seat: Seat, output: str) -> dict[str, float]:
         """Return what the system itself tells of a peer that has just completed; output is what its command printed."""
         return {}

@@ -21,7 +21,9 @@ class Murder(System):
 
     name = "murder"
 
-    def __init__(self, program: Path | None = None):
+    def __init__(self, program: Path | None = None, profile: Path | None = None):
+        """Measure a program that is not the built one; profile is a directory for the profiles of all daemons."""
+        self.profile = profile
         machine = platform.machine()
         built = CHECKOUT / f"plugins/programs/murder_linux_{ARCHITECTURES.get(machine, machine)}"
         self.program = program or built
@@ -37,6 +39,14 @@ class Murder(System):
         self.track(rig)
         self.call(origin, "seed", **self.torrent(rig, artifact), state="started", ip=origin.address)
 
+    def finish(self, rig: Rig, artifact: Artifact) -> None:
+        """Stop the daemons where profiles are wanted: one that is killed writes none."""
+        if self.profile:
+            for seat in rig.peers:
+                self.call(seat, "peer", dest=str(seat.dest), state="stopped")
+            self.call(rig.origin, "seed", src=str(artifact.path), torrent=str(torrent_file(rig)), state="stopped")
+            self.call(rig.origin, "tracker", port=PORT, state="stopped")
+
     def track(self, rig: Rig) -> None:
         """Start the tracker, which any client may use."""
         address = rig.origin.address
@@ -48,13 +58,22 @@ class Murder(System):
 
     def call(self, seat: Seat, module: str, **options: str | int) -> dict:
         """Call a module on a seat, and return its result."""
-        output = seat.run(self.program, f"murder_{module}", "-", text=json.dumps(_defaults(seat, module) | options))
+        output = seat.run(self.program, f"murder_{module}", "-", text=json.dumps(self.defaults(seat, module) | options))
         return json.loads(output.splitlines()[-1])
+
+    def defaults(self, seat: Seat, module: str) -> dict[str, str | int]:
+        """Return what every call on a seat has in common; each seat has its profiles in a directory of its own."""
+        options = {"state_dir": str(seat.directory / "state"), "log_file": str(seat.directory / f"{module}.log")}
+        if self.profile:
+            place = self.profile / seat.name
+            place.mkdir(parents=True, exist_ok=True)
+            options["profile"] = str(place)
+        return options
 
     def fetch(self, rig: Rig, artifact: Artifact, seat: Seat) -> list[str | Path]:
         options = {"torrent": str(torrent_file(rig)), "dest": str(seat.dest), "ip": seat.address, "seed_time": 600}
         arguments = seat.directory / "peer.json"
-        arguments.write_text(json.dumps(_defaults(seat, "peer") | options))
+        arguments.write_text(json.dumps(self.defaults(seat, "peer") | options))
         return [self.program, "murder_peer", arguments]
 
     def figures(self, seat: Seat, output: str) -> dict[str, float]:
@@ -66,10 +85,6 @@ class Murder(System):
 
 def torrent_file(rig: Rig) -> Path:
     return rig.origin.directory / "artifact.torrent"
-
-
-def _defaults(seat: Seat, module: str) -> dict[str, str | int]:
-    return {"state_dir": str(seat.directory / "state"), "log_file": str(seat.directory / f"{module}.log")}
 
 
 def _status(seat: Seat) -> dict:
