@@ -19,7 +19,7 @@ from .systems.murder import Murder
 
 KB, MB, GB = 1000, 1_000_000, 1_000_000_000
 PAGE = 4096  # bytes, in which memory and disks hold the content of files
-INODE = 1500  # bytes that a file in memory needs besides
+INODE = 3000  # bytes that a file in memory needs besides, in the kernel and in the daemons
 
 
 def other(_system: System, rig: Rig, artifact: Artifact) -> None:
