@@ -63,7 +63,7 @@ def _share(name: str) -> Callable[[Outcome], float]:
 
 LAST = _median("{:.2f}", _last)
 READY = _median("{:.2f}", lambda outcome: outcome.served)
-BUSY = _median("{:.2f}", lambda outcome: outcome.cpu["machine"] / _last(outcome))
+BUSY = _median("{:.2f}", lambda outcome: outcome.cpu["machine"] / max(outcome.times))
 SEEDER = _median("{:.0f}", lambda outcome: outcome.memory["origin"] / 1e6)
 PEER = _median("{:.0f}", lambda outcome: outcome.memory["peer"] / 1e6)
 TREE: dict[str, Cell] = {

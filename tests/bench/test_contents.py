@@ -73,6 +73,7 @@ def test_second_run_counts_from_each_host_s_own_start():
     (row,) = cells("again", late)
     assert (row["slowest host, s"], row["median host, s"], row["target"]) == ("1.50", "1.00", "2")
     assert (row["hosts that changed"], row["bytes on all links"]) == ("1", "140")
+    assert row["busy cores"] == "0.15"
 
 
 def test_changed_is_a_share_of_the_artifact():
