@@ -14,13 +14,14 @@ from pathlib import Path
 
 from fleet.fleet import unavailable
 
+from . import contents, machine, outcome, report, scenarios
 from . import deploys as playbooks
-from . import machine, outcome, report, scenarios
 from .outcome import Figures, Outcome
 from .race import race
-from .rig import Artifact, Layout, Rig
+from .rig import Layout, Rig
 from .systems import systems
 from .systems.base import CHECKOUT
+from .systems.murder import Murder
 
 UNITS = {"k": 1e3, "M": 1e6, "G": 1e9}
 RESULTS = CHECKOUT / "docs" / "benchmarks"
@@ -60,8 +61,16 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--size", type=_size, default="112M", help="of the artifact: 112M")
     run.add_argument("--stagger", type=float, default=0, help="seconds over which the peers start")
     run.add_argument("--slow", type=float, default=0, help="Mbit/s of the link of the peer in the middle")
-    run.add_argument("--over", action="store_true", help="onto an older file of the same size")
-    run.add_argument("--disk", action="store_true", help="a sparse artifact, and files on disk instead of in memory")
+    run.add_argument("--files", type=int, default=1, help="so many files of together that size (murder only, as what follows)")
+    there = run.add_mutually_exclusive_group()
+    over = "onto another file of the same size (this one for all systems)"
+    there.add_argument("--over", dest="prepare", action="store_const", const=contents.other, help=over)
+    changed = "onto an older version, in which 1 %% differs"
+    there.add_argument("--changed", dest="prepare", action="store_const", const=contents.older, help=changed)
+    again = "onto the same, which every peer knows already: a second run"
+    there.add_argument("--again", dest="prepare", action="store_const", const=contents.known, help=again)
+    run.add_argument("--verify", choices=["quick", "full"], help="the option of murder_peer")
+    run.add_argument("--disk", action="store_true", help="files on disk instead of in memory")
     run.add_argument("--repeat", type=int, default=1)
     run.add_argument("--program", type=Path, help="the murder to measure, if not the built one")
     run.add_argument("--profile", type=Path, help="directory for profiles of all our daemons (go tool pprof reads them)")
@@ -101,12 +110,18 @@ def _run(options: argparse.Namespace) -> int:
     if why := system.missing():
         print(f"bench: {system.name}: {why}", file=sys.stderr)
         return 1
+    if isinstance(system, Murder):
+        system = system.having(**{"verify": options.verify} if options.verify else {})
+    elif options.files > 1 or options.verify or options.prepare not in (None, contents.other):
+        print(f"bench: {system.name} has only whole files; trees, --changed, --again and --verify are murder's", file=sys.stderr)
+        return 2
     layout = Layout(options.peers if options.rate else 1, options.rate, options.slow, memory=not options.disk)
+    case = contents.Case(options.files, options.size // options.files, prepare=options.prepare)
     outcomes = []
     with Rig.up(layout) as rig:
-        artifact = Artifact.make(rig.directory / "artifact", options.size, sparse=options.disk)
+        artifact = case.make(rig.directory / "artifact")
         for _ in range(options.repeat):
-            outcomes.append(race(rig, system, artifact, "by hand", options.stagger, options.over))
+            outcomes.append(race(rig, system, artifact, "by hand", options.stagger, case.prepare))
             print(told(outcomes[-1]), flush=True)
     if options.json:
         options.json.write_text(outcome.dump(outcomes))
@@ -116,7 +131,7 @@ def _run(options: argparse.Namespace) -> int:
 def told(outcome: Outcome) -> str:
     """Return an outcome in words, one line of them if all went well."""
     where = f"{outcome.peers} peers, {outcome.rate:g} Mbit/s, {outcome.size / 1e6:g} MB (F/B {outcome.limit:.2f} s)"
-    title = f"{outcome.system}, {where}: "
+    title = f"{outcome.system}, {where}{f', {outcome.case}' if outcome.case else ''}: "
     if not outcome.ok:
         return f"{title}{'; '.join(report.troubles([outcome]))}\n{outcome.error}"
     figures = Figures.of(outcome)
@@ -147,7 +162,7 @@ def _race_all(wanted: Iterable[scenarios.Scenario]) -> list[Outcome]:
         for result in scenario.run(known):
             outcomes.append(result)
             print(told(result), flush=True)
-        print(report.plain(report.table(report.grouped(outcomes)[scenario.name])), end="")
+        print(report.plain(report.table(scenario.name, report.grouped(outcomes)[scenario.name])), end="")
     return outcomes
 
 

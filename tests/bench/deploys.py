@@ -17,7 +17,8 @@ from e2e.lab import CHECKOUT, DEPLOY, Lab
 from fleet import Fleet
 
 from . import svg
-from .rig import Artifact, lighten
+from .artifacts import File
+from .rig import lighten
 
 MB = 1_000_000
 RATE = 100  # Mbit/s
@@ -92,7 +93,7 @@ def _deploy(lab: Lab, kind: str, hosts: int, size: int) -> Deploy:
     if why := missing(kind):
         return Deploy(kind, hosts, size, error=f"not run: {why}")
     peers = lab.fleet.peers[:hosts]
-    artifact = Artifact.make(lab.controller.path(SOURCE), size)
+    artifact = File.make(lab.controller.path(SOURCE), size)
     for host in peers:
         host.path(DEST).unlink(missing_ok=True)
         if kind != AGAIN:

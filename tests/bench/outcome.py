@@ -20,7 +20,11 @@ class Outcome:
     rate: float  # Mbit/s of every link, 0 without limits
     size: int
     limit: float  # F/B in seconds
+    case: str = ""  # which artifact, where a scenario has several
+    files: int = 1  # in the artifact
     slowed: int | None = None  # the peer with another link, which the figures leave out
+    served: float = 0.0  # seconds until the origin was ready
+    target: float | None = None  # what is wanted of the scenario's main number, in its unit
     starts: list[float] = field(default_factory=list)
     times: list[float] = field(default_factory=list)  # of every peer, in the order of the peers
     figures: list[dict[str, float]] = field(default_factory=list)  # what the system says of every peer

@@ -7,13 +7,18 @@ import selectors
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .artifacts import Artifact
 from .meter import Meter, Sample
 from .outcome import Outcome
-from .rig import Artifact, Rig, Seat
+from .rig import Rig, Seat
 from .systems.base import CHECKOUT, DONE, System
+
+Prepare = Callable[[System, Rig, Artifact], None]  # puts something at the peers, who have not begun
 
 CRAWL = 20e6  # bytes a second, which everybody exceeds where no link limits
 
@@ -55,21 +60,24 @@ class Runner:
         return self.printed.decode(errors="replace")
 
 
-def race(rig: Rig, system: System, artifact: Artifact, scenario: str, stagger: float = 0, over: bool = False) -> Outcome:
-    """Let the system run once. stagger is the seconds over which the peers start; over: onto an older file of the same size.
+def race(
+    rig: Rig, system: System, artifact: Artifact, scenario: str, stagger: float = 0, prepare: Prepare | None = None
+) -> Outcome:
+    """Let the system run once. stagger is the seconds over which the peers start; prepare is called when the origin is ready.
 
     A race that fails has its error in the outcome. The rig is cleared at the beginning and left as it is in the end.
     """
     layout = rig.layout
     starts = [stagger * number / max(layout.peers - 1, 1) for number in range(layout.peers)]
-    limit = layout.limit(artifact.size)
-    outcome = Outcome(system.name, scenario, layout.peers, layout.rate, artifact.size, limit, slowed=layout.slowed, starts=starts)
+    outcome = Outcome(system.name, scenario, layout.peers, layout.rate, artifact.size, layout.limit(artifact.size))
+    outcome.files, outcome.slowed, outcome.starts = artifact.files, layout.slowed, starts
     rig.clear()
     try:
-        if over:
-            for seat in rig.peers:
-                Artifact.make(seat.dest, artifact.size)
+        began = time.monotonic()
         system.serve(rig, artifact)
+        outcome.served = round(time.monotonic() - began, 3)
+        if prepare:
+            prepare(system, rig, artifact)
         runners = [Runner(seat, seat.popen(*system.fetch(rig, artifact, seat))) for seat in rig.peers]
         with Meter(rig) as meter:
             before = meter.cost()
@@ -79,7 +87,9 @@ def race(rig: Rig, system: System, artifact: Artifact, scenario: str, stagger: f
         _account(outcome, runners, meter)
         system.finish(rig, artifact)
         outcome.commands = _commands(rig)
-        wrong = [seat.name for seat in rig.peers if not artifact.same(seat.dest)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            whole = pool.map(lambda seat: artifact.same(seat.dest), rig.peers)
+            wrong = [seat.name for seat, good in zip(rig.peers, whole) if not good]
         if wrong:
             raise RaceError(f"the artifact of {', '.join(wrong)} is not what the origin has")
     except (RaceError, RuntimeError, OSError, subprocess.SubprocessError) as problem:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from . import deploys as playbooks
-from . import svg
+from . import svg, targets
 from .deploys import Deploy
 from .outcome import Figures, Outcome, middle
 from .scenarios import TITLES
@@ -24,15 +24,17 @@ Groups = Mapping[str, Mapping[str, list[Outcome]]]
 
 
 def grouped(outcomes: Iterable[Outcome]) -> Groups:
-    """Return outcomes by scenario and system, in the order in which they came."""
+    """Return outcomes by scenario and system (or case, where there are several), in the order in which they came."""
     groups: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
     for outcome in outcomes:
-        groups[outcome.scenario][outcome.system].append(outcome)
+        groups[outcome.scenario][outcome.case or outcome.system].append(outcome)
     return groups
 
 
-def table(systems: Mapping[str, list[Outcome]]) -> list[list[str]]:
+def table(scenario: str, systems: Mapping[str, list[Outcome]]) -> list[list[str]]:
     """Return header and rows of one scenario: the median of each number over the races that went well."""
+    if scenario in targets.TABLES:
+        return targets.table(scenario, systems)
     rows = [["system", *COLUMNS]]
     for name, outcomes in systems.items():
         runs = [Figures.of(outcome) for outcome in outcomes if outcome.ok]
@@ -81,7 +83,8 @@ def troubles(outcomes: Iterable[Outcome]) -> list[str]:
     for outcome in outcomes:
         reason = outcome.skipped and f"not run: {outcome.skipped}" or outcome.error and f"failed: {outcome.error}"
         if reason:
-            lines.append(f"{outcome.system}, {TITLES.get(outcome.scenario, outcome.scenario)}: {' '.join(reason.split())[:300]}")
+            title = TITLES.get(outcome.scenario, outcome.scenario)
+            lines.append(f"{outcome.case or outcome.system}, {title}: {' '.join(reason.split())[:300]}")
     return list(dict.fromkeys(lines))
 
 
@@ -152,7 +155,7 @@ def page(outcomes: Sequence[Outcome], machine: Mapping[str, str], deploys: Seque
     text.append(markdown([["", ""], *([name, value] for name, value in machine.items())]))
     for scenario, systems in grouped(outcomes).items():
         text.append(f"## {TITLES[scenario][0].upper()}{TITLES[scenario][1:]}\n")
-        text.append(markdown(table(systems)))
+        text.append(markdown(table(scenario, systems)))
         if scenario == SHOWN:
             text += [f"![{name}]({name})" for name in pictures(outcomes)]
             text.append("")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import ipaddress
-import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ PREFIX = "murder-bench-"
 GATE = 'echo 0 >"$0/cgroup.procs" && read -r _ && exec "$@"'
 GSO = 32768  # bytes
 PAYLOAD = 0.956  # share of an Ethernet link's rate that TCP delivers
+SPARE = 2e9  # bytes that the programs themselves and the machine need besides
 
 
 @dataclass(frozen=True)
@@ -43,39 +43,13 @@ class Layout:
         """Return F/B: the seconds that one link needs for size bytes; 1 without limits, where times are seconds."""
         return size * 8 / (self.rate * 1e6 * PAYLOAD) if self.rate else 1.0
 
-
-@dataclass(frozen=True)
-class Artifact:
-    """The file that is to reach every peer; checksum is its SHA-1."""
-
-    path: Path
-    size: int
-    checksum: str
-
-    @classmethod
-    def make(cls, path: Path, size: int, sparse: bool = False) -> Artifact:
-        """Write a file of random bytes, or with sparse of nothing: for artifacts larger than memory."""
-        digest = hashlib.sha1()
-        if sparse:
-            path.touch(0o644)
-            os.truncate(path, size)
-            for start in range(0, size, 1 << 20):
-                digest.update(bytes(min(1 << 20, size - start)))
-            return cls(path, size, digest.hexdigest())
-        with path.open("wb") as file:
-            for start in range(0, size, 1 << 20):
-                block = os.urandom(min(1 << 20, size - start))
-                digest.update(block)
-                file.write(block)
-        path.chmod(0o644)
-        return cls(path, size, digest.hexdigest())
-
-    def same(self, path: Path) -> bool:
-        """Tell whether the file at path has arrived whole."""
-        if not path.is_file() or path.stat().st_size != self.size:
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha1").hexdigest() == self.checksum
+    def lacking(self, size: float) -> str:
+        """Return what is missing to hold so many bytes of everybody's files, or an empty string."""
+        wanted, place = size * 1.1 + SPARE, tempfile.gettempdir()
+        free = shutil.disk_usage(place).free
+        if self.memory:
+            place, free = "memory", int(re.search(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())[1]) * 1024
+        return "" if free > wanted else f"needs {wanted / 1e9:.0f} GB of {place}, there are {free / 1e9:.0f}"
 
 
 @dataclass(frozen=True)
@@ -123,10 +97,16 @@ class Seat:
         """Return the end of what this seat's programs wrote to stderr."""
         return (self.directory / "log").read_text(errors="replace")[-2000:]
 
-    def clear(self) -> None:
-        """End every process of this seat (of this seat only, by its cgroup) and empty its directory."""
+    def end(self) -> None:
+        """End every process of this seat, and of this seat only, by its cgroup."""
         (self.cgroup / "cgroup.kill").write_text("1")
-        wait_until(lambda: not (self.cgroup / "cgroup.procs").read_text(), f"the processes of {self.name} to end")
+        # cgroup.procs is empty somewhat earlier than the cgroup can be removed.
+        events = self.cgroup / "cgroup.events"
+        wait_until(lambda: "populated 0" in events.read_text(), f"the processes of {self.name} to end")
+
+    def clear(self) -> None:
+        """End every process and empty the directory."""
+        self.end()
         shutil.rmtree(self.directory, ignore_errors=False)
         self.dest.parent.mkdir(parents=True)
 
@@ -183,11 +163,11 @@ class Rig:
             seat = Seat(name, host, address, directory / name, cgroup / name)
             seat.cgroup.mkdir()
             stack.callback(seat.cgroup.rmdir)
+            # What is in memory goes with the mount, at once; what is on disk goes with the directory.
+            stack.callback(seat.end)
             seat.dest.parent.mkdir(parents=True)
             seats.append(seat)
-        rig = cls(layout, fleet, directory, cgroup, seats[0], seats[1:])
-        stack.callback(rig.clear)
-        return rig
+        return cls(layout, fleet, directory, cgroup, seats[0], seats[1:])
 
     def clear(self) -> None:
         """Make the rig as new: no processes, no files but the artifact, nothing remembered of the links."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from .artifacts import File
+from .contents import CONTENTS, other
 from .outcome import Outcome
 from .race import race
-from .rig import Artifact, Layout, Rig
+from .rig import Layout, Rig
 from .systems import System
 
 MB = 1_000_000
-SPARE = 2000 * MB  # what the programs themselves and the machine need besides
 SWARMS = ("murder", "chain", "libtorrent")
 EVERYONE = (*SWARMS, "aria2c", "transmission", "udpcast", "rsync")
 
@@ -31,15 +28,14 @@ class Scenario:
     systems: Sequence[str] = SWARMS
     stagger: float = 0
     over: bool = False
-    sparse: bool = False
     repeat: int = 3
     once: Sequence[str] = ("rsync",)  # not repeated: it takes N times F/B and never anything else
 
     def run(self, systems: dict[str, System]) -> Iterator[Outcome]:
         """Yield the outcome of every race as it ends; one that cannot be run has the reason as its error."""
-        room = self._room()
+        room = self.layout.lacking((self.layout.peers + 1) * self.size)
         with Rig.up(self.layout) as rig:
-            artifact = Artifact.make(rig.directory / "artifact", 1 if room else self.size, self.sparse)
+            artifact = File.make(rig.directory / "artifact", 1 if room else self.size)
             hopeless = {name: room or systems[name].missing() or systems[name].unfit(rig) for name in self.systems}
             for name, why in hopeless.items():
                 if why:
@@ -49,17 +45,7 @@ class Scenario:
                 for name, why in hopeless.items():
                     if why or (number and self.layout.rate and name in self.once):
                         continue
-                    yield race(rig, systems[name], artifact, self.name, self.stagger, self.over)
-
-    def _room(self) -> str:
-        """Return what is missing to hold everybody's artifact, or an empty string."""
-        copies = self.layout.peers + (0 if self.sparse else 1)
-        wanted = copies * self.size * 1.1 + SPARE
-        place = tempfile.gettempdir()
-        free = shutil.disk_usage(place).free
-        if self.layout.memory:
-            place, free = "memory", int(re.search(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())[1]) * 1024
-        return "" if free > wanted else f"needs {wanted / 1e9:.0f} GB of {place}, there are {free / 1e9:.0f}"
+                    yield race(rig, systems[name], artifact, self.name, self.stagger, other if self.over else None)
 
 
 ELEVEN, PAIR = Layout(11, 100), Layout(1, 0)
@@ -72,15 +58,7 @@ FULL = [
     Scenario("pair", "one pair over loopback, 1 GB", PAIR, 1000 * MB, (*SWARMS, "aria2c", "rsync")),
     Scenario("pair-over", "the same onto an older file of 1 GB", PAIR, 1000 * MB, (*SWARMS, "aria2c", "rsync"), over=True),
     Scenario("small", "one pair over loopback, 100 MB", PAIR, 100 * MB, ("murder", "libtorrent"), repeat=1),
-    Scenario(
-        "large",
-        "one pair over loopback, 20 GB from a sparse file to disk",
-        Layout(1, 0, memory=False),
-        20_000 * MB,
-        ("murder", "libtorrent"),
-        sparse=True,
-        repeat=1,
-    ),
+    *CONTENTS,
 ]
 QUICK = [
     Scenario("eleven", "11 peers, 100 Mbit/s, 112 MB", ELEVEN, 112 * MB, repeat=1),

@@ -62,7 +62,7 @@ def test_outcomes_survive_the_disk():
 
 
 def test_table_shows_medians_and_how_many_went_well():
-    rows = table({"murder": [raced(), raced(error="stalled")], "rsync": [raced("rsync", skipped="not installed")]})
+    rows = table("eleven", {"murder": [raced(), raced(error="stalled")], "rsync": [raced("rsync", skipped="not installed")]})
     assert len(rows) == 2
     cells = dict(zip(rows[0], rows[1]))
     assert cells["system"] == "murder"

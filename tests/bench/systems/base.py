@@ -11,7 +11,8 @@ from pathlib import Path
 
 from fleet.process import wait_until
 
-from ..rig import Artifact, Rig, Seat
+from ..artifacts import Artifact
+from ..rig import Rig, Seat
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PROGRAMS = Path(__file__).resolve().parents[1] / "programs"

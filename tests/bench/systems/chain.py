@@ -6,7 +6,8 @@ import platform
 import sys
 from pathlib import Path
 
-from ..rig import Artifact, Rig, Seat
+from ..artifacts import Artifact
+from ..rig import Rig, Seat
 from .base import PROGRAMS, System, background
 
 RELAY = PROGRAMS / "relay"

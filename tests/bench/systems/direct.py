@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..rig import Artifact, Rig, Seat
+from ..artifacts import Artifact
+from ..rig import Rig, Seat
 from .base import System, await_port, background, tell
 
 PORT = 8730

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..rig import Artifact, Rig, Seat
+from ..artifacts import Artifact
+from ..rig import Rig, Seat
 from .base import PROGRAMS, System, background
 from .clients import Client
 from .murder import PORT, Murder, torrent_file

@@ -9,11 +9,13 @@ import platform
 import socket
 from pathlib import Path
 
-from ..rig import Artifact, Rig, Seat
+from ..artifacts import Artifact
+from ..rig import Rig, Seat
 from .base import CHECKOUT, System, tell
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 PORT = 8998
+RETURNED = ("changed", "elapsed", "bytes_from_seed", "bytes_from_peers", "bytes_reused")
 
 
 class Murder(System):
@@ -21,12 +23,17 @@ class Murder(System):
 
     name = "murder"
 
-    def __init__(self, program: Path | None = None, profile: Path | None = None):
+    def having(self, **options: str) -> Murder:
+        """Return the same with more options of murder_peer."""
+        return Murder(self.program, self.profile, **self._options | options)
+
+    def __init__(self, program: Path | None = None, profile: Path | None = None, **options: str):
         """Measure a program that is not the built one; profile is a directory for the profiles of all daemons."""
         self.profile = profile
         machine = platform.machine()
         built = CHECKOUT / f"plugins/programs/murder_linux_{ARCHITECTURES.get(machine, machine)}"
         self.program = program or built
+        self._options = options
 
     def missing(self) -> str:
         return "" if os.access(self.program, os.X_OK) else f"{self.program} is not there; run make build"
@@ -72,13 +79,14 @@ class Murder(System):
 
     def fetch(self, rig: Rig, artifact: Artifact, seat: Seat) -> list[str | Path]:
         options = {"torrent": str(torrent_file(rig)), "dest": str(seat.dest), "ip": seat.address, "seed_time": 600}
+        options |= self._options
         arguments = seat.directory / "peer.json"
         arguments.write_text(json.dumps(self.defaults(seat, "peer") | options))
         return [self.program, "murder_peer", arguments]
 
     def figures(self, seat: Seat, output: str) -> dict[str, float]:
         result = json.loads(output.splitlines()[-1])
-        figures = {name: result[name] for name in ("elapsed", "bytes_from_seed", "bytes_from_peers")}
+        figures = {name: result[name] for name in RETURNED}
         stats = _status(seat).get("stats", {})
         return figures | {name: stats[name] for name in ("bytes_received_twice", "bytes_damaged") if name in stats}
 
