@@ -15,7 +15,7 @@ from pathlib import Path
 from fleet.fleet import unavailable
 
 from . import deploys as playbooks
-from . import machine, outcome, report, scenarios
+from . import limits, machine, outcome, report, scenarios
 from .outcome import Figures, Outcome
 from .race import race
 from .rig import Artifact, Layout, Rig
@@ -74,11 +74,16 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("--repeat", type=int, default=1)
     deploy.set_defaults(act=_deploy, rig=True)
 
+    limit = actions.add_parser("limits", help="upload and download limits, on the wire")
+    limit.add_argument("--rate", type=float, nargs="+", default=limits.RATES, help="Mbit/s of the limits")
+    limit.add_argument("--program", type=Path, help="the murder to measure, if not the built one")
+    limit.set_defaults(act=_limits, rig=True)
+
     quick = actions.add_parser("quick", help="11 peers with ours, a chain and libtorrent, and a pair with ours; once")
     quick.set_defaults(act=_quick, rig=True)
 
     full = actions.add_parser("full", help="every scenario with every system, and the report")
-    full.add_argument("--only", nargs="+", choices=[*scenarios.TITLES, "deploys"], help="only these; the other results stay")
+    full.add_argument("--only", nargs="+", choices=[*scenarios.TITLES, "limits", "deploys"], help="only these; the other results stay")
     full.add_argument("--repeat", type=int, help="races of each system, instead of as many as the scenario has")
     full.add_argument("--directory", type=Path, default=RESULTS)
     full.set_defaults(act=_full, rig=True)
@@ -136,6 +141,15 @@ def _deploy(options: argparse.Namespace) -> int:
         print(deploy.told(), flush=True)
     print(report.plain(playbooks.rows(done)), end="")
     return 0 if not any(deploy.error for deploy in done) else 1
+
+
+def _limits(options: argparse.Namespace) -> int:
+    held = []
+    for result in limits.run(options.program and options.program.resolve(), rates=options.rate):
+        held.append(result)
+        print(result.told(), flush=True)
+    print(report.plain(limits.rows(held)), end="")
+    return 1 if any(result.error for result in held) else 0
 
 
 def _race_all(wanted: Iterable[scenarios.Scenario]) -> list[Outcome]:

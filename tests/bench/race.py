@@ -55,8 +55,18 @@ class Runner:
         return self.printed.decode(errors="replace")
 
 
-def race(rig: Rig, system: System, artifact: Artifact, scenario: str, stagger: float = 0, over: bool = False) -> Outcome:
+def race(
+    rig: Rig,
+    system: System,
+    artifact: Artifact,
+    scenario: str,
+    stagger: float = 0,
+    over: bool = False,
+    samples: list[Sample] | None = None,
+) -> Outcome:
     """Let the system run once. stagger is the seconds over which the peers start; over: onto an older file of the same size.
+
+    samples gets what the meters of the links said.
 
     A race that fails has its error in the outcome. The rig is cleared at the beginning and left as it is in the end.
     """
@@ -76,6 +86,8 @@ def race(rig: Rig, system: System, artifact: Artifact, scenario: str, stagger: f
             _run(system, runners, starts, _patience(rig, system, artifact), meter)
             outcome.cpu = meter.cost().since(before)
             meter.weigh(*rig.seats)
+        if samples is not None:
+            samples += meter.samples
         _account(outcome, runners, meter)
         outcome.commands = _commands(rig)
         wrong = [seat.name for seat in rig.peers if not artifact.same(seat.dest)]

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..rig import Artifact, Rig, Seat
@@ -17,11 +18,15 @@ PORT = 8998
 
 
 class Murder(System):
-    """One tracker and one seeder at the origin, murder_peer at the peers."""
+    """One tracker and one seeder at the origin, murder_peer at the peers.
+
+    options are further ones of these modules (murder_seed at the origin, murder_peer elsewhere) by the names of seats.
+    """
 
     name = "murder"
 
-    def __init__(self, program: Path | None = None):
+    def __init__(self, program: Path | None = None, options: Mapping[str, Mapping[str, int]] | None = None):
+        self.options = options or {}
         machine = platform.machine()
         built = CHECKOUT / f"plugins/programs/murder_linux_{ARCHITECTURES.get(machine, machine)}"
         self.program = program or built
@@ -35,7 +40,8 @@ class Murder(System):
     def serve(self, rig: Rig, artifact: Artifact) -> None:
         origin = rig.origin
         self.track(rig)
-        self.call(origin, "seed", **self.torrent(rig, artifact), state="started", ip=origin.address)
+        further = self.options.get(origin.name, {})
+        self.call(origin, "seed", **self.torrent(rig, artifact), **further, state="started", ip=origin.address)
 
     def track(self, rig: Rig) -> None:
         """Start the tracker, which any client may use."""
@@ -53,6 +59,7 @@ class Murder(System):
 
     def fetch(self, rig: Rig, artifact: Artifact, seat: Seat) -> list[str | Path]:
         options = {"torrent": str(torrent_file(rig)), "dest": str(seat.dest), "ip": seat.address, "seed_time": 600}
+        options |= self.options.get(seat.name, {})
         arguments = seat.directory / "peer.json"
         arguments.write_text(json.dumps(_defaults(seat, "peer") | options))
         return [self.program, "murder_peer", arguments]
