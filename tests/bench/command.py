@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--size", type=_size, default="112M", help="of the artifact: 112M")
     run.add_argument("--stagger", type=float, default=0, help="seconds over which the peers start")
     run.add_argument("--slow", type=float, default=0, help="Mbit/s of the link of the peer in the middle")
+    run.add_argument("--delay", type=float, default=0, help="milliseconds that the first peer's round trips take")
     run.add_argument("--over", action="store_true", help="onto an older file of the same size")
     run.add_argument("--disk", action="store_true", help="a sparse artifact, and files on disk instead of in memory")
     run.add_argument("--repeat", type=int, default=1)
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     deploy.set_defaults(act=_deploy, rig=True)
 
     limit = actions.add_parser("limits", help="upload and download limits, on the wire")
-    limit.add_argument("--rate", type=float, nargs="+", default=limits.RATES, help="Mbit/s of the limits")
+    limit.add_argument("--rate", type=float, nargs="+", default=(), help="Mbit/s: only these limits")
     limit.add_argument("--program", type=Path, help="the murder to measure, if not the built one")
     limit.set_defaults(act=_limits, rig=True)
 
@@ -83,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     quick.set_defaults(act=_quick, rig=True)
 
     full = actions.add_parser("full", help="every scenario with every system, and the report")
-    full.add_argument("--only", nargs="+", choices=[*scenarios.TITLES, "limits", "deploys"], help="only these; the other results stay")
+    full.add_argument(
+        "--only", nargs="+", choices=[*scenarios.TITLES, "limits", "deploys"], help="only these; the other results stay"
+    )
     full.add_argument("--repeat", type=int, help="races of each system, instead of as many as the scenario has")
     full.add_argument("--directory", type=Path, default=RESULTS)
     full.set_defaults(act=_full, rig=True)
@@ -104,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
     if why := system.missing():
         print(f"bench: {system.name}: {why}", file=sys.stderr)
         return 1
-    layout = Layout(options.peers if options.rate else 1, options.rate, options.slow, memory=not options.disk)
+    layout = Layout(options.peers if options.rate else 1, options.rate, options.slow, options.delay, memory=not options.disk)
     outcomes = []
     with Rig.up(layout) as rig:
         artifact = Artifact.make(rig.directory / "artifact", options.size, sparse=options.disk)
@@ -186,6 +189,12 @@ def _full(options: argparse.Namespace) -> int:
         kept = sorted(kept + new, key=lambda result: order.index(result.scenario))
         (directory / "results.json").write_text(outcome.dump(kept))
         _report(directory)
+    if not options.only or "limits" in options.only:
+        held = list(limits.run())
+        failed |= any(result.error for result in held)
+        (directory / "limits.json").write_text(limits.dump(held))
+        print(report.plain(limits.rows(held)), end="", flush=True)
+        _report(directory)
     if not options.only or "deploys" in options.only:
         done = []
         for deploy in playbooks.run(playbooks.HEADLINE, playbooks.CROSSOVER):
@@ -207,4 +216,6 @@ def _report(directory: Path) -> None:
     about = json.loads((directory / "machine.json").read_text())
     path = directory / "deploys.json"
     done = playbooks.load(path.read_text()) if path.exists() else []
-    report.write(directory, _results(directory), about, done)
+    path = directory / "limits.json"
+    held = limits.load(path.read_text()) if path.exists() else []
+    report.write(directory, _results(directory), about, done, held)

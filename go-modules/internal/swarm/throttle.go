@@ -37,7 +37,9 @@ func newThrottle(bytesPerSecond int64) *throttle {
 func (t *throttle) take(now time.Time, n int) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if earliest := now.Add(-slack); t.next.Before(earliest) {
+	if earliest := now.Add(-slack); t.next.IsZero() {
+		t.next = now // nothing is saved before the beginning
+	} else if t.next.Before(earliest) {
 		t.next = earliest
 	}
 	wait := t.next.Sub(now)

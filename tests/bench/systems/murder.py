@@ -67,7 +67,7 @@ class Murder(System):
     def figures(self, seat: Seat, output: str) -> dict[str, float]:
         result = json.loads(output.splitlines()[-1])
         figures = {name: result[name] for name in ("elapsed", "bytes_from_seed", "bytes_from_peers")}
-        stats = _status(seat).get("stats", {})
+        stats = status(seat).get("stats", {})
         return figures | {name: stats[name] for name in ("bytes_received_twice", "bytes_damaged") if name in stats}
 
 
@@ -79,9 +79,9 @@ def _defaults(seat: Seat, module: str) -> dict[str, str | int]:
     return {"state_dir": str(seat.directory / "state"), "log_file": str(seat.directory / f"{module}.log")}
 
 
-def _status(seat: Seat) -> dict:
-    """Ask the peer's daemon for its status; it may have ended already, when all others are complete."""
-    for path in (seat.directory / "state").glob("peer-*/sock"):
+def status(seat: Seat, kind: str = "peer") -> dict:
+    """Ask the daemon of a seat (peer or seed) for its status; a peer may have ended already, when all others are complete."""
+    for path in (seat.directory / "state").glob(f"{kind}-*/sock"):
         connection = http.client.HTTPConnection("daemon", timeout=5)
         connection.sock = socket.socket(socket.AF_UNIX)
         try:
