@@ -86,7 +86,8 @@ func peerModule() ansible.Module {
 }
 
 func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Result, error) {
-	if err := errors.Join(o.reach.check(), o.checkPlace(), checkLimit("download_limit", o.downloadLimit), checkLimit("upload_limit", o.uploadLimit)); err != nil {
+	if err := errors.Join(o.reach.check(), o.checkPlace(),
+		checkLimit("download_limit", o.downloadLimit), checkLimit("upload_limit", o.uploadLimit)); err != nil {
 		return ansible.Result{}, err
 	}
 	dir, err := o.dir()

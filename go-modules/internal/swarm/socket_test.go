@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -117,5 +118,25 @@ func TestBuffersFollowTheRoundTrip(t *testing.T) {
 	}
 	if near > far/5 {
 		t.Errorf("%d bytes under way at 0.2 ms and %d at 50 ms", near, far)
+	}
+}
+
+// TestLongLinksAreReadAtOnce: until a connection has settled, every byte is worth waking up for, whatever is to come.
+func TestLongLinksAreReadAtOnce(t *testing.T) {
+	from, to := connected(t)
+	r := newReader(to)
+	block := make([]byte, 256<<10)
+	for got := 0; got < 2*settled; got += len(block) {
+		go func() { _, _ = from.Write(block) }()
+		if _, err := io.ReadFull(r, block); err != nil {
+			t.Fatal(err)
+		}
+		lowat, early := option(t, to, unix.SOL_SOCKET, unix.SO_RCVLOWAT), got+len(block) < settled
+		if early && lowat > 1 {
+			t.Fatalf("after %d bytes it waits for %d more", got, lowat)
+		}
+		if got > settled && lowat == 1 {
+			t.Fatalf("after %d bytes it is still woken up for every byte", got)
+		}
 	}
 }
