@@ -154,7 +154,7 @@ func (s *Swarm) accepter(ctx context.Context) {
 func (s *Swarm) handshake(ctx context.Context, nc net.Conn, dialed netip.AddrPort) (*conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
 	defer stop()
-	err := s.tune(nc)
+	err := errors.Join(tune(nc), s.download.narrow(nc))
 	if err != nil {
 		return nil, err
 	}

@@ -23,9 +23,8 @@ const (
 )
 
 // tune makes the kernel give up on a peer that has fallen silent, and keep little that waits to be
-// sent: what is queued there cannot be cancelled and delays everything behind it. Where downloads are limited, it also keeps
-// the kernel from taking in what is not to be read yet.
-func (s *Swarm) tune(nc net.Conn) error {
+// sent: what is queued there cannot be cancelled and delays everything behind it.
+func tune(nc net.Conn) error {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
 		return nil // a test's pipe
@@ -35,15 +34,13 @@ func (s *Swarm) tune(nc net.Conn) error {
 		return fmt.Errorf("tune connection: %w", err)
 	}
 	alive := tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: probeAfter, Interval: probeEvery, Count: probesAtMost})
-	var timeout, waiting, window error
+	var timeout, waiting error
 	err = raw.Control(func(fd uintptr) {
+		calm(int(fd))
 		timeout = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
 		waiting = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent)
-		if s.download != nil {
-			window = s.narrow(int(fd))
-		}
 	})
-	if err = errors.Join(err, alive, timeout, waiting, window); err != nil {
+	if err = errors.Join(err, alive, timeout, waiting); err != nil {
 		return fmt.Errorf("tune connection: %w", err)
 	}
 	return nil
@@ -51,11 +48,27 @@ func (s *Swarm) tune(nc net.Conn) error {
 
 // narrow bounds what a connection may receive before it is read. Otherwise peers fill buffers of many megabytes at full
 // speed, whatever the limit is.
-func (s *Swarm) narrow(fd int) error {
-	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
-		return err
+func (t *throttle) narrow(nc net.Conn) error {
+	tcp, ok := nc.(*net.TCPConn)
+	if t == nil || !ok {
+		return nil
 	}
-	window := s.download.window(time.Duration(info.Rtt) * time.Microsecond)
-	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, min(window, math.MaxInt32/2))
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("bound the buffer of a connection: %w", err)
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			failed = err
+			return
+		}
+		window := t.window(time.Duration(info.Rtt) * time.Microsecond)
+		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, min(window, math.MaxInt32/2))
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return fmt.Errorf("bound the buffer of a connection: %w", err)
+	}
+	return nil
 }
