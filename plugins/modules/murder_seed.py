@@ -72,7 +72,8 @@ options:
     default: refuse
   upload_limit:
     description:
-      - Most bytes a second to send, such as V(10M). V(0) means no limit.
+      - Most bytes of the artifact to send in a second, V(64K) or more. V(10M) are 10 MiB, or 84 Mbit; V(0) means no limit.
+      - Headers of TCP and Ethernet come on top, about 4.6 percent.
     type: bytes
     default: 0
   idle_timeout:

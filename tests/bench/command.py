@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fleet.fleet import unavailable
 
-from . import contents, machine, outcome, report, scenarios
+from . import contents, limits, machine, outcome, report, scenarios
 from . import deploys as playbooks
 from .outcome import Figures, Outcome
 from .race import race
@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--size", type=_size, default="112M", help="of the artifact: 112M")
     run.add_argument("--stagger", type=float, default=0, help="seconds over which the peers start")
     run.add_argument("--slow", type=float, default=0, help="Mbit/s of the link of the peer in the middle")
+    run.add_argument("--delay", type=float, default=0, help="milliseconds that the first peer's round trips take")
     run.add_argument("--files", type=int, default=1, help="so many files of together that size (murder only, as what follows)")
     there = run.add_mutually_exclusive_group()
     over = "onto another file of the same size (this one for all systems)"
@@ -84,11 +85,18 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("--repeat", type=int, default=1)
     deploy.set_defaults(act=_deploy, rig=True)
 
+    limit = actions.add_parser("limits", help="upload and download limits, on the wire")
+    limit.add_argument("--rate", type=float, nargs="+", default=(), help="Mbit/s: only these limits")
+    limit.add_argument("--program", type=Path, help="the murder to measure, if not the built one")
+    limit.set_defaults(act=_limits, rig=True)
+
     quick = actions.add_parser("quick", help="11 peers with ours, a chain and libtorrent, and a pair with ours; once")
     quick.set_defaults(act=_quick, rig=True)
 
     full = actions.add_parser("full", help="every scenario with every system, and the report")
-    full.add_argument("--only", nargs="+", choices=[*scenarios.TITLES, "deploys"], help="only these; the other results stay")
+    full.add_argument(
+        "--only", nargs="+", choices=[*scenarios.TITLES, "limits", "deploys"], help="only these; the other results stay"
+    )
     full.add_argument("--repeat", type=int, help="races of each system, instead of as many as the scenario has")
     full.add_argument("--directory", type=Path, default=RESULTS)
     full.set_defaults(act=_full, rig=True)
@@ -115,7 +123,7 @@ def _run(options: argparse.Namespace) -> int:
     elif options.files > 1 or options.verify or options.prepare not in (None, contents.other):
         print(f"bench: {system.name} has only whole files; trees, --changed, --again and --verify are murder's", file=sys.stderr)
         return 2
-    layout = Layout(options.peers if options.rate else 1, options.rate, options.slow, memory=not options.disk)
+    layout = Layout(options.peers if options.rate else 1, options.rate, options.slow, options.delay, memory=not options.disk)
     case = contents.Case(options.files, options.size // options.files, prepare=options.prepare)
     outcomes = []
     with Rig.up(layout) as rig:
@@ -155,6 +163,15 @@ def _deploy(options: argparse.Namespace) -> int:
     return 0 if not any(deploy.error for deploy in done) else 1
 
 
+def _limits(options: argparse.Namespace) -> int:
+    held = []
+    for result in limits.run(options.program and options.program.resolve(), rates=options.rate):
+        held.append(result)
+        print(result.told(), flush=True)
+    print(report.plain(limits.rows(held)), end="")
+    return 1 if any(result.error for result in held) else 0
+
+
 def _race_all(wanted: Iterable[scenarios.Scenario]) -> list[Outcome]:
     known, outcomes = systems(), []
     for scenario in wanted:
@@ -189,6 +206,12 @@ def _full(options: argparse.Namespace) -> int:
         kept = sorted(kept + new, key=lambda result: order.index(result.scenario))
         (directory / "results.json").write_text(outcome.dump(kept))
         _report(directory)
+    if not options.only or "limits" in options.only:
+        held = list(limits.run())
+        failed |= any(result.error for result in held)
+        (directory / "limits.json").write_text(limits.dump(held))
+        print(report.plain(limits.rows(held)), end="", flush=True)
+        _report(directory)
     if not options.only or "deploys" in options.only:
         done = []
         for deploy in playbooks.run(playbooks.HEADLINE, playbooks.CROSSOVER):
@@ -210,4 +233,6 @@ def _report(directory: Path) -> None:
     about = json.loads((directory / "machine.json").read_text())
     path = directory / "deploys.json"
     done = playbooks.load(path.read_text()) if path.exists() else []
-    report.write(directory, _results(directory), about, done)
+    path = directory / "limits.json"
+    held = limits.load(path.read_text()) if path.exists() else []
+    report.write(directory, _results(directory), about, done, held)

@@ -61,9 +61,17 @@ class Runner:
 
 
 def race(
-    rig: Rig, system: System, artifact: Artifact, scenario: str, stagger: float = 0, prepare: Prepare | None = None
+    rig: Rig,
+    system: System,
+    artifact: Artifact,
+    scenario: str,
+    stagger: float = 0,
+    prepare: Prepare | None = None,
+    samples: list[Sample] | None = None,
 ) -> Outcome:
     """Let the system run once. stagger is the seconds over which the peers start; prepare is called when the origin is ready.
+
+    samples gets what the meters of the links said.
 
     A race that fails has its error in the outcome. The rig is cleared at the beginning and left as it is in the end.
     """
@@ -84,6 +92,8 @@ def race(
             _run(system, runners, starts, _patience(rig, system, artifact), meter)
             outcome.cpu = meter.cost().since(before)
             meter.weigh(*rig.seats)
+        if samples is not None:
+            samples += meter.samples
         _account(outcome, runners, meter)
         system.finish(rig, artifact)
         outcome.commands = _commands(rig)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from . import deploys as playbooks
-from . import svg, targets
+from . import limits, svg, targets
 from .deploys import Deploy
 from .outcome import Figures, Outcome, middle
 from .scenarios import TITLES
@@ -149,7 +149,9 @@ def _begin(points: list[svg.Point]) -> list[svg.Point]:
     return drawn if len(drawn) == len(points) else [*drawn, (SPAN, drawn[-1][1])]
 
 
-def page(outcomes: Sequence[Outcome], machine: Mapping[str, str], deploys: Sequence[Deploy] = ()) -> str:
+def page(
+    outcomes: Sequence[Outcome], machine: Mapping[str, str], deploys: Sequence[Deploy] = (), held: Sequence[limits.Held] = ()
+) -> str:
     """Return the whole page as Markdown."""
     text = ["# Results\n", "Made by `make bench`; [README.md](README.md) says what the columns mean and how to make it again.\n"]
     text.append(markdown([["", ""], *([name, value] for name, value in machine.items())]))
@@ -161,6 +163,9 @@ def page(outcomes: Sequence[Outcome], machine: Mapping[str, str], deploys: Seque
             text.append("")
     if reasons := troubles(outcomes):
         text += ["## Not run, or failed\n", *(f"- {reason}" for reason in reasons), ""]
+    if held:
+        text += ["## Upload and download limits, 5 peers, 100 Mbit/s\n", markdown(limits.rows(held))]
+        text += [f"- {result.told()[:300]}" for result in held if result.error]
     if deploys:
         text += ["## Whole playbook runs\n", markdown(playbooks.rows(deploys)), "![deploys.svg](deploys.svg)\n"]
         text += [f"- {deploy.told()[:300]}" for deploy in deploys if deploy.error]
@@ -177,10 +182,16 @@ def _commands(outcomes: Iterable[Outcome]) -> list[str]:
     return [line for name, lines in shown.items() for line in (f"# {name}", *lines)]
 
 
-def write(directory: Path, outcomes: Sequence[Outcome], machine: Mapping[str, str], deploys: Sequence[Deploy] = ()) -> None:
+def write(
+    directory: Path,
+    outcomes: Sequence[Outcome],
+    machine: Mapping[str, str],
+    deploys: Sequence[Deploy] = (),
+    held: Sequence[limits.Held] = (),
+) -> None:
     """Write the page and its pictures."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "results.md").write_text(page(outcomes, machine, deploys))
+    (directory / "results.md").write_text(page(outcomes, machine, deploys, held))
     drawn = pictures(outcomes) | ({"deploys.svg": playbooks.picture(deploys)} if deploys else {})
     for name, picture in drawn.items():
         (directory / name).write_text(picture)

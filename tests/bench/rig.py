@@ -21,6 +21,7 @@ PREFIX = "murder-bench-"
 # Joins the cgroup of its seat, waits for the starting gun, and becomes the program.
 GATE = 'echo 0 >"$0/cgroup.procs" && read -r _ && exec "$@"'
 GSO = 32768  # bytes
+CABLE = Path(__file__).with_name("programs") / "delay"
 PAYLOAD = 0.956  # share of an Ethernet link's rate that TCP delivers
 SPARE = 2e9  # bytes that the programs themselves and the machine need besides
 
@@ -32,6 +33,7 @@ class Layout:
     peers: int
     rate: float
     slow: float = 0  # Mbit/s of the link of the peer in the middle, where it is another one
+    delay: float = 0  # milliseconds that every round trip between the first peer and the others takes longer
     memory: bool = True  # files are in memory; otherwise below the directory for temporary files
 
     @property
@@ -145,6 +147,8 @@ class Rig:
             lighten(fleet)
             if layout.slowed is not None:
                 _limit(fleet, layout.slowed + 1, layout.slow)
+            if layout.delay:
+                stack.enter_context(_long_cable(fleet, 1, layout.delay))
             cgroup = _cgroups() / directory.name
             cgroup.mkdir()
             stack.callback(cgroup.rmdir)
@@ -209,6 +213,23 @@ def _limit(fleet: Fleet, number: int, rate: float) -> None:
     for pid, device in ((fleet.bridge.pid, f"h{number}"), (fleet.hosts[number].process.pid, "eth0")):
         limit = f"tc qdisc change dev {device} root tbf rate {rate}mbit burst 64kb latency 10ms".split()
         subprocess.run([*inside(pid), *limit], check=True)
+
+
+@contextlib.contextmanager
+def _long_cable(fleet: Fleet, number: int, delay: float) -> Iterator[None]:
+    """Make the round trips of the host with this number (the controller is 0) so many milliseconds longer."""
+    here = inside(fleet.bridge.pid)
+    links = [f"link set h{number} nomaster", "link add near type veth peer name far"]
+    links += ["link set near up", "link set far master bridge up"]
+    subprocess.run([*here, "ip", "-batch", "-"], input="\n".join(links), text=True, check=True)
+    program = ["setpriv", "--pdeathsig=KILL", *here, CABLE, str(delay / 2), f"h{number}", "near"]
+    with subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True) as cable:
+        try:
+            if cable.stdout.readline() != "ready\n":
+                raise RuntimeError(f"the long cable of host {number} was not laid: exit {cable.wait(10)}")
+            yield
+        finally:
+            cable.kill()
 
 
 def _cgroups() -> Path:

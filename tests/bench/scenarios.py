@@ -55,6 +55,7 @@ FULL = [
     Scenario("two-hundred", "200 peers, 5 Mbit/s, 28 MB", Layout(200, 5), 28 * MB, EVERYONE, repeat=1),
     Scenario("staggered", "11 peers that start over 5 s, 100 Mbit/s, 112 MB, from the last start", ELEVEN, 112 * MB, stagger=5),
     Scenario("slow", "11 peers, one of them with 10 Mbit/s: the others", Layout(11, 100, slow=10), 112 * MB, repeat=2),
+    Scenario("delay", "one pair, 100 Mbit/s, 50 ms round trip, 112 MB", Layout(1, 100, delay=50), 112 * MB, SWARMS, repeat=2),
     Scenario("pair", "one pair over loopback, 1 GB", PAIR, 1000 * MB, (*SWARMS, "aria2c", "rsync")),
     Scenario("pair-over", "the same onto an older file of 1 GB", PAIR, 1000 * MB, (*SWARMS, "aria2c", "rsync"), over=True),
     Scenario("small", "one pair over loopback, 100 MB", PAIR, 100 * MB, ("murder", "libtorrent"), repeat=1),

@@ -147,10 +147,10 @@ class Swarm:
     def we_seed(self, **options: str | int) -> None:
         call(self.origin, "seed", **self._seeding(), state="started", ip=self.origin.address, **options)
 
-    def we_download(self, party: Party, state: str = "present") -> dict:
+    def we_download(self, party: Party, state: str = "present", **options: str | int) -> dict:
         """Download with murder_peer, and return what it says; state=started only begins."""
         place = {"torrent": str(self.torrent), "dest": str(party.dest / self.source.name), "ip": party.address}
-        return call(party, "peer", **place, state=state, timeout=PATIENCE, seed_time=2 * PATIENCE)
+        return call(party, "peer", **place, state=state, timeout=PATIENCE, seed_time=2 * PATIENCE, **options)
 
     def they_seed(self, client: Client, made: dict) -> None:
         """Seed with a foreign client; returns when the tracker knows it: whoever asked before would ask again only later."""

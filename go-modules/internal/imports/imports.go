@@ -40,7 +40,7 @@ var Rules = []Rule{
 	{
 		Package:  "internal/swarm",
 		Internal: []string{"internal/announce", "internal/artifact", "internal/policy", "internal/tracker/topology"},
-		Foreign:  []string{torrent, "github.com/anacrolix/chansync", sys, "golang.org/x/time"},
+		Foreign:  []string{torrent, "github.com/anacrolix/chansync", sys},
 		Why:      "the engine moves pieces; who asked for it, and how a daemon lives, is not its business",
 	},
 	{

@@ -16,6 +16,18 @@ import (
 	"corvus.murder/internal/daemon"
 )
 
+// leastLimit is the smallest limit in bytes a second. Below, a block takes so long that peers take one another for dead.
+const leastLimit = 64 << 10
+
+// checkLimit refuses a limit with which a swarm cannot go on.
+func checkLimit(option string, limit int64) error {
+	if limit == 0 || limit >= leastLimit {
+		return nil
+	}
+	return fmt.Errorf("Option %s is %d bytes a second, too little for peers to go on with; give 64K or more, such as 10M, or 0 for no limit",
+		option, limit)
+}
+
 // common are the options that every module has.
 type common struct {
 	state    string

@@ -71,8 +71,8 @@ func peerModule() ansible.Module {
 	s.Int(&o.seedTime, "seed_time", 30, "seconds to go on seeding once the artifact is in place").Range(0, 1<<31)
 	s.Int(&o.timeout, "timeout", 3600, "seconds that the download may take").Range(1, 1<<31)
 	s.Int(&o.stallTimeout, "stall_timeout", 120, "seconds without new data after which the download fails").Range(1, 1<<31)
-	s.Size(&o.downloadLimit, "download_limit", 0, "bytes a second; 0 means no limit")
-	s.Size(&o.uploadLimit, "upload_limit", 0, "bytes a second; 0 means no limit")
+	s.Size(&o.downloadLimit, "download_limit", 0, "bytes a second, 64K or more; 0 means no limit")
+	s.Size(&o.uploadLimit, "upload_limit", 0, "bytes a second, 64K or more; 0 means no limit")
 	o.declarePlace(s)
 	s.Bool(&o.place.Unpack, "unpack", false, "the artifact is an archive (tar, tar.gz, tar.zst, zip), and dest the directory that its content becomes")
 	s.Bool(&o.place.UnpackDevices, "unpack_devices", false, "make the devices and named pipes that the archive holds, instead of refusing it")
@@ -87,7 +87,8 @@ func peerModule() ansible.Module {
 }
 
 func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Result, error) {
-	if err := errors.Join(o.reach.check(), o.checkPlace(), o.checkProfile()); err != nil {
+	if err := errors.Join(o.reach.check(), o.checkPlace(), o.checkProfile(),
+		checkLimit("download_limit", o.downloadLimit), checkLimit("upload_limit", o.uploadLimit)); err != nil {
 		return ansible.Result{}, err
 	}
 	dir, err := o.dir()

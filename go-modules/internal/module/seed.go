@@ -61,7 +61,7 @@ func seedModule() ansible.Module {
 	s.Size(&o.pieceSize, "piece_size", 0, "bytes of a piece, a power of two; 0 chooses by the size of src")
 	s.List(&o.exclude, "exclude", nil, "patterns of names to leave out of a directory")
 	s.Choice(&o.special, "special", "refuse", "what becomes of pipes, sockets and devices in a directory", "refuse", "skip")
-	s.Size(&o.uploadLimit, "upload_limit", 0, "bytes a second; 0 means no limit")
+	s.Size(&o.uploadLimit, "upload_limit", 0, "bytes a second, 64K or more; 0 means no limit")
 	s.Int(&o.idleTimeout, "idle_timeout", 3600, "seconds without a connected peer after which it ends by itself; 0 means never").Range(0, 1<<31)
 	s.RequiredIf("state", "started", "src", "tracker")
 	s.RequiredIf("state", "present", "src")
@@ -105,7 +105,7 @@ func (o *seedOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 
 // check refuses bad options before anything is read, and completes the others.
 func (o *seedOptions) check() error {
-	if err := errors.Join(o.reach.check(), o.checkProfile()); err != nil {
+	if err := errors.Join(o.reach.check(), o.checkProfile(), checkLimit("upload_limit", o.uploadLimit)); err != nil {
 		return err
 	}
 	if o.src != "" {

@@ -99,8 +99,8 @@ func (s *Swarm) reader(ctx context.Context, c *conn) {
 		ev = event{c: c}
 		_ = c.nc.SetReadDeadline(time.Now().Add(readTimeout))
 		ev.err = dec.Decode(&ev.msg)
-		if ev.err == nil && ev.msg.Type == pp.Piece && s.download != nil && !ev.msg.Keepalive {
-			if err := s.download.WaitN(ctx, len(ev.msg.Piece)); err != nil {
+		if ev.err == nil && ev.msg.Type == pp.Piece && !ev.msg.Keepalive {
+			if err := s.download.wait(ctx, len(ev.msg.Piece)); err != nil {
 				return
 			}
 		}

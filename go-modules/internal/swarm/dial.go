@@ -13,7 +13,6 @@ import (
 
 	"github.com/anacrolix/torrent/metainfo"
 	pp "github.com/anacrolix/torrent/peer_protocol"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -22,11 +21,7 @@ const (
 	maxDialing       = 20
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 10 * time.Second
-	userTimeout      = 10 * time.Second // after which unacknowledged data means a dead peer (RFC 5482)
-	// notSent is how many bytes may wait in the kernel: enough to keep a link busy, little enough that a piece is not
-	// long on its way down a tree, for every edge adds what is queued there.
-	notSent         = 32 << 10
-	maxDialFailures = 6
+	maxDialFailures  = 6
 )
 
 // candidate is an address that the tracker named.
@@ -159,7 +154,7 @@ func (s *Swarm) accepter(ctx context.Context) {
 func (s *Swarm) handshake(ctx context.Context, nc net.Conn, dialed netip.AddrPort) (*conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
 	defer stop()
-	err := tune(nc)
+	err := errors.Join(tune(nc), s.download.narrow(nc))
 	if err != nil {
 		return nil, err
 	}
@@ -212,29 +207,6 @@ func heard(nc net.Conn) (io.ReadWriter, error) {
 		io.Reader
 		io.Writer
 	}{io.MultiReader(bytes.NewReader(head), nc), nc}, nil
-}
-
-// tune makes the kernel give up on a peer that stops acknowledging, and keep little that waits to be
-// sent: what is queued there cannot be cancelled and delays everything behind it.
-func tune(nc net.Conn) error {
-	tcp, ok := nc.(*net.TCPConn)
-	if !ok {
-		return nil // a test's pipe
-	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("tune connection: %w", err)
-	}
-	var timeout, waiting error
-	err = raw.Control(func(fd uintptr) {
-		calm(int(fd))
-		timeout = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
-		waiting = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent)
-	})
-	if err = errors.Join(err, timeout, waiting); err != nil {
-		return fmt.Errorf("tune connection: %w", err)
-	}
-	return nil
 }
 
 // port is where other peers reach us.

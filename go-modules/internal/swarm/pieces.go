@@ -184,6 +184,12 @@ func (s *Swarm) damaged(r verifyResult, senders []policy.PeerID) {
 	}
 }
 
+// depth is how many blocks to ask for ahead of a peer that delivers so many bytes a second: those of about a second keep
+// its link busy whatever the delay, and as long as a round trip takes less than half a second, the next second brings more.
+func depth(rate float64) int {
+	return max(startDepth, min(maxDepth, int(rate)/BlockSize))
+}
+
 // tickConn measures a connection and deals with a peer that owes blocks and sends none.
 func (s *Swarm) tickConn(c *conn, now time.Time) {
 	if c.worthTelling() {
@@ -207,8 +213,7 @@ func (s *Swarm) tickConn(c *conn, now time.Time) {
 		s.picker.SetRate(c.id, c.rate/BlockSize)
 	}
 	c.owed = owes
-	// Requests for about a second of what the peer delivers keep its link busy whatever the delay.
-	c.depth = max(startDepth, min(maxDepth, int(c.rate)/BlockSize))
+	c.depth = depth(c.rate)
 	if s.picker.Owes(c.id) > 0 && now.Sub(c.lastBlock) > snubbedAfter {
 		s.cfg.Log.Debug("peer owes blocks and sends none", "addr", c.addr)
 		s.picker.Release(c.id)

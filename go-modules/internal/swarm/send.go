@@ -35,7 +35,7 @@ func (s *Swarm) sendBlock(ctx context.Context, w *bufio.Writer, c *conn, r pp.Re
 		if err := w.Flush(); err != nil { // what waits must not wait for the limit too
 			return err
 		}
-		if err := s.upload.WaitN(ctx, int(n)); err != nil {
+		if err := s.upload.wait(ctx, int(n)); err != nil {
 			return err
 		}
 		_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))

@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/anacrolix/chansync"
-	"golang.org/x/time/rate"
 
 	"corvus.murder/internal/announce"
 	"corvus.murder/internal/artifact"
@@ -66,7 +65,7 @@ type Config struct {
 	IP string
 	// Seeder marks the origin of the artifact, so that its peers can tell whose bytes they got.
 	Seeder bool
-	// UploadLimit and DownloadLimit are bytes a second; 0 means no limit.
+	// UploadLimit and DownloadLimit are bytes of the artifact a second; 0 means no limit.
 	UploadLimit, DownloadLimit int64
 	// StallTimeout ends a download that got no new data for so long; 0 means never.
 	StallTimeout time.Duration
@@ -106,8 +105,8 @@ type Swarm struct {
 	up       chansync.SetOnce // the tracker answered for the first time
 	finished chansync.SetOnce // so has everybody else, as the tracker says
 	stats    atomic.Pointer[Stats]
-	upload   *rate.Limiter
-	download *rate.Limiter
+	upload   *throttle
+	download *throttle
 }
 
 // New prepares a swarm. Nothing runs and nothing is sent before Run.
@@ -129,8 +128,8 @@ func New(cfg Config) (*Swarm, error) {
 		verified:   make(chan verifyResult, 16),
 		toTrack:    make(chan announce.Request, 1),
 		announced:  make(chan announceResult, 1),
-		upload:     limiter(cfg.UploadLimit),
-		download:   limiter(cfg.DownloadLimit),
+		upload:     newThrottle(cfg.UploadLimit),
+		download:   newThrottle(cfg.DownloadLimit),
 	}
 	copy(s.peerID[:], "-MU0100-")
 	if _, err := rand.Read(s.peerID[8:]); err != nil {
@@ -151,15 +150,6 @@ func New(cfg Config) (*Swarm, error) {
 	s.totals.BytesReused = s.bytesHave()
 	s.publish()
 	return s, nil
-}
-
-// limiter returns nil where there is no limit.
-func limiter(bytesPerSecond int64) *rate.Limiter {
-	if bytesPerSecond <= 0 {
-		return nil
-	}
-	burst := max(maxRequest, int(bytesPerSecond/10))
-	return rate.NewLimiter(rate.Limit(bytesPerSecond), burst)
 }
 
 // Done is closed once every piece is verified and written.

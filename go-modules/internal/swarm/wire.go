@@ -52,7 +52,7 @@ func (s *Swarm) hello(c *conn) {
 	}
 	hello := extended{
 		M: map[string]int{feedName: feedID}, V: "corvus.murder", Reqq: ownReqq, Port: s.port(),
-		Murder: &murderKey{Request: maxRequest, Rank: s.place.rank + 1},
+		Murder: &murderKey{Request: s.upload.request(), Rank: s.place.rank + 1},
 	}
 	if s.cfg.Seeder {
 		hello.Murder.Seeder = 1
@@ -139,7 +139,7 @@ func (s *Swarm) extended(c *conn, msg *pp.Message) {
 	}
 	if hello.Murder != nil {
 		c.ours = true
-		c.maxRequest = max(BlockSize, min(maxRequest, hello.Murder.Request/BlockSize*BlockSize))
+		c.maxRequest = max(BlockSize, min(s.download.request(), hello.Murder.Request/BlockSize*BlockSize))
 		if c.seeder = hello.Murder.Seeder == 1; c.seeder {
 			s.picker.SetOrigin(c.id)
 		}

@@ -19,21 +19,27 @@ RETURNED = ("changed", "elapsed", "bytes_from_seed", "bytes_from_peers", "bytes_
 
 
 class Murder(System):
-    """One tracker and one seeder at the origin, murder_peer at the peers."""
+    """One tracker and one seeder at the origin, murder_peer at the peers.
+
+    options are further ones of these modules (murder_seed at the origin, murder_peer elsewhere) by the names of seats.
+    """
 
     name = "murder"
 
-    def having(self, **options: str) -> Murder:
-        """Return the same with more options of murder_peer."""
-        return Murder(self.program, self.profile, **self._options | options)
+    def having(self, seat: str = "", **options: str | int) -> Murder:
+        """Return the same with more options of murder_peer, or of the module of one seat only."""
+        return Murder(self.program, self.profile, {**self.options, seat: self.options.get(seat, {}) | options})
 
-    def __init__(self, program: Path | None = None, profile: Path | None = None, **options: str):
-        """Measure a program that is not the built one; profile is a directory for the profiles of all daemons."""
+    def __init__(
+        self, program: Path | None = None, profile: Path | None = None, options: dict[str, dict[str, str | int]] | None = None
+    ):
+        """Measure a program that is not the built one; profile is a directory for the profiles of all daemons; options of
+        the modules by the name of the seat, and under no name those of all peers."""
         self.profile = profile
+        self.options = dict(options or {})
         machine = platform.machine()
         built = CHECKOUT / f"plugins/programs/murder_linux_{ARCHITECTURES.get(machine, machine)}"
         self.program = program or built
-        self._options = options
 
     def missing(self) -> str:
         return "" if os.access(self.program, os.X_OK) else f"{self.program} is not there; run make build"
@@ -44,7 +50,8 @@ class Murder(System):
     def serve(self, rig: Rig, artifact: Artifact) -> None:
         origin = rig.origin
         self.track(rig)
-        self.call(origin, "seed", **self.torrent(rig, artifact), state="started", ip=origin.address)
+        further = self.options.get(origin.name, {})
+        self.call(origin, "seed", **self.torrent(rig, artifact), **further, state="started", ip=origin.address)
 
     def finish(self, rig: Rig, artifact: Artifact) -> None:
         """Stop the daemons where profiles are wanted: one that is killed writes none."""
@@ -79,7 +86,7 @@ class Murder(System):
 
     def fetch(self, rig: Rig, artifact: Artifact, seat: Seat) -> list[str | Path]:
         options = {"torrent": str(torrent_file(rig)), "dest": str(seat.dest), "ip": seat.address, "seed_time": 600}
-        options |= self._options
+        options |= self.options.get("", {}) | self.options.get(seat.name, {})
         arguments = seat.directory / "peer.json"
         arguments.write_text(json.dumps(self.defaults(seat, "peer") | options))
         return [self.program, "murder_peer", arguments]
@@ -87,7 +94,7 @@ class Murder(System):
     def figures(self, seat: Seat, output: str) -> dict[str, float]:
         result = json.loads(output.splitlines()[-1])
         figures = {name: result[name] for name in RETURNED}
-        stats = _status(seat).get("stats", {})
+        stats = status(seat).get("stats", {})
         return figures | {name: stats[name] for name in ("bytes_received_twice", "bytes_damaged") if name in stats}
 
 
@@ -95,9 +102,9 @@ def torrent_file(rig: Rig) -> Path:
     return rig.origin.directory / "artifact.torrent"
 
 
-def _status(seat: Seat) -> dict:
-    """Ask the peer's daemon for its status; it may have ended already, when all others are complete."""
-    for path in (seat.directory / "state").glob("peer-*/sock"):
+def status(seat: Seat, kind: str = "peer") -> dict:
+    """Ask the daemon of a seat (peer or seed) for its status; a peer may have ended already, when all others are complete."""
+    for path in (seat.directory / "state").glob(f"{kind}-*/sock"):
         connection = http.client.HTTPConnection("daemon", timeout=5)
         connection.sock = socket.socket(socket.AF_UNIX)
         try:
