@@ -25,7 +25,9 @@ type Result struct {
 
 // MarshalJSON flattens Values into the object. Changed, failed and msg of the
 // Result win over values of the same names.
-func (r Result) MarshalJSON() ([]byte, error) {
+func (r Result) MarshalJSON() ([]byte, error) { return json.Marshal(r.flat()) }
+
+func (r Result) flat() map[string]any {
 	flat := maps.Clone(r.Values)
 	if flat == nil {
 		flat = map[string]any{}
@@ -43,7 +45,7 @@ func (r Result) MarshalJSON() ([]byte, error) {
 	if r.Diff != nil {
 		flat["diff"] = r.Diff
 	}
-	return json.Marshal(flat)
+	return flat
 }
 
 const (
@@ -54,7 +56,14 @@ const (
 // line renders the result of a call as the one line that Ansible reads, with
 // the invocation added (unless the task has no_log) and secrets scrubbed.
 func (s *Spec) line(r Result, call Call) ([]byte, error) {
-	encoded, err := json.Marshal(r)
+	values, texts := r.flat(), map[string]any{}
+	for key, value := range values {
+		if text, ok := value.(string); ok { // as they are, for a torrent may be megabytes
+			texts[key] = text
+			delete(values, key)
+		}
+	}
+	encoded, err := json.Marshal(values)
 	if err != nil {
 		return nil, fmt.Errorf("encode result: %w", err)
 	}
@@ -62,6 +71,7 @@ func (s *Spec) line(r Result, call Call) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decode result: %w", err)
 	}
+	maps.Copy(flat, texts)
 	scrub := scrubber(call.secrets)
 	for key := range flat {
 		flat[key] = scrub(flat[key])

@@ -10,6 +10,7 @@ import (
 // a changed file is fetched whole, so the hundred small files that are new in a release should share pieces with each
 // other and not with a hundred times as many old ones. Entries without bytes come last, by path.
 func (s *snapshot) arrange() {
+	s.scanned = slices.Clone(s.entries)
 	when := func(e *entry) int64 {
 		if e.bytes() == 0 {
 			return math.MaxInt64
@@ -24,9 +25,4 @@ func (s *snapshot) arrange() {
 		s.entries[i].offset = offset
 		offset += s.entries[i].bytes()
 	}
-}
-
-// byPath puts the entries back into the order in which scan finds them.
-func (s *snapshot) byPath() {
-	slices.SortFunc(s.entries, func(a, b entry) int { return comparePaths(a.path, b.path) })
 }

@@ -219,6 +219,18 @@ func (r *root) sync() error {
 	return err
 }
 
+// bare says whether there is nothing in a directory, or no such directory.
+func (r *root) bare(path string) bool {
+	fd, err := r.open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return true
+	}
+	dir := os.NewFile(uintptr(fd), path)
+	defer dir.Close()
+	names, _ := dir.Readdirnames(1)
+	return len(names) == 0
+}
+
 // names lists a directory in byte order.
 func (r *root) names(path string) ([]string, error) {
 	fd, err := r.open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)

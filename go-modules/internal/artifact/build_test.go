@@ -2,7 +2,6 @@ package artifact
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -118,6 +117,7 @@ func TestSourceChangesWhileItIsRead(t *testing.T) {
 				found, err := take(t.Context(), path, &stat, &BuildOptions{})
 				must(t, err)
 				defer found.close()
+				found.arrange()
 				if !late {
 					must(t, c.change(src))
 				}
@@ -141,23 +141,34 @@ func TestSourceChangesWhileItIsRead(t *testing.T) {
 func TestSourceUnchanged(t *testing.T) {
 	src := tree{"a": content(30_000), "b": content(10), "l": link("a"), "z": content(50_000)}.write(t, t.TempDir())
 	torrent, built := build(t, src)
-	data, err := json.Marshal(built)
+	source, err := DecodeSource(built.Encode(), torrent)
 	must(t, err)
-	var source Source
-	must(t, json.Unmarshal(data, &source))
-	must(t, source.Bind(torrent))
 	must(t, source.Unchanged())
+	store, err := source.Open()
+	must(t, err)
+	defer store.Close()
+	read := func(off, n int64) error {
+		_, err := store.ReadAt(make([]byte, n), off)
+		return err
+	}
+	must(t, read(0, torrent.Size))
 	must(t, os.WriteFile(src+"/b", []byte(content(12)), 0o644))
 	wantError(t, source.Unchanged(), "Source "+src+"/b changed since it was hashed (size 10 -> 12 bytes); wait until it is complete and deploy again")
-	must(t, source.UnchangedRange(0, 30_000))
-	must(t, source.UnchangedRange(30_010, 50_000))
-	wantError(t, source.UnchangedRange(30_009, 1), "/b changed")
+	must(t, read(0, 30_000))
+	must(t, read(30_010, 50_000))
+	wantError(t, read(30_009, 1), "/b changed since it was hashed (size 10 -> 12 bytes)")
+	must(t, os.WriteFile(src+"/z", []byte(content(70_000)), 0o644))
+	wantError(t, read(30_010, 1), "/z changed since it was hashed (size 50000 -> 70000 bytes)")
+	for _, err := range store.Segments(30_010, 1) {
+		wantError(t, err, "/z changed")
+	}
 	must(t, os.Remove(src+"/b"))
 	wantError(t, source.Unchanged(), "/b changed since it was hashed (removed)")
 	must(t, os.Symlink("a", src+"/b"))
 	wantError(t, source.Unchanged(), "/b changed since it was hashed (it is a symbolic link now)")
 	other, _ := build(t, tree{"x": ""}.write(t, t.TempDir()))
-	wantError(t, source.Bind(other), "4 files, the torrent 1")
+	_, err = DecodeSource(make([]byte, stampSize), other)
+	wantError(t, err, "too few for the torrent's 1 files")
 }
 
 // TestSourceIsALink: the source itself is followed, as copy does.

@@ -164,7 +164,7 @@ func mountTmpfs(t *testing.T, options string) string {
 func TestFullDisk(t *testing.T) {
 	mount := mountTmpfs(t, "size=10m")
 	src := t.TempDir()
-	must(t, os.WriteFile(src+"/f", make([]byte, 56e6), 0o644))
+	must(t, os.WriteFile(src+"/f", []byte(content(56e6)), 0o644))
 	must(t, os.WriteFile(mount+"/a", []byte("old"), 0o644))
 	torrent, source := build(t, src+"/f", BuildOptions{})
 	p := plan(t, torrent, PlaceOptions{Dest: mount + "/a"})
@@ -203,6 +203,45 @@ func TestFewInodes(t *testing.T) {
 	torrent, _ := build(t, manyFiles().write(t, t.TempDir()))
 	p := plan(t, torrent, PlaceOptions{Dest: mount + "/a"})
 	wantError(t, p.Space(), "Not enough inodes on "+mount+" for "+mount+"/a: 206 needed, 19 free")
+}
+
+// TestHolesTakeNoSpace: what the torrent says is nothing but zeros is not counted, also after Reuse has looked.
+func TestHolesTakeNoSpace(t *testing.T) {
+	mount := mountTmpfs(t, "size=10m")
+	src := t.TempDir()
+	disk, err := os.Create(src + "/disk")
+	must(t, err)
+	defer disk.Close()
+	must(t, disk.Truncate(1<<30))
+	_, err = disk.WriteAt([]byte(content(8<<20)), 256<<20)
+	must(t, err)
+	torrent, source := build(t, src, BuildOptions{PieceLength: 1 << 20})
+	p := plan(t, torrent, PlaceOptions{Dest: mount + "/a"})
+	must(t, p.Space())
+	store, _, err := p.OpenStaging()
+	must(t, err)
+	defer store.Close()
+	have := make([]bool, torrent.NumPieces())
+	must(t, p.Reuse(t.Context(), have, nil))
+	must(t, store.FillHoles(have))
+	must(t, p.Space())
+	from, err := source.Open()
+	must(t, err)
+	defer from.Close()
+	for i := range have {
+		if piece := make([]byte, 1<<20); !have[i] {
+			_, err = from.ReadAt(piece, int64(i)<<20)
+			must(t, err)
+			_, err = store.WriteAt(piece, int64(i)<<20)
+			must(t, err)
+		}
+	}
+	must(t, p.Place(t.Context()))
+	_, err = disk.WriteAt([]byte(content(4<<20)), 0)
+	must(t, err)
+	torrent, _ = build(t, src, BuildOptions{PieceLength: 1 << 20})
+	p = plan(t, torrent, PlaceOptions{Dest: mount + "/b"})
+	wantError(t, p.Space(), "Not enough space on "+mount+" for "+mount+"/b: 12.6 MB needed, 2.1 MB free")
 }
 
 func TestSpaceCountsWhatIsThere(t *testing.T) {

@@ -14,8 +14,9 @@ import (
 // snapshot is what is at a source.
 type snapshot struct {
 	catalog
-	root *root // nil when the source is a single file
-	path string
+	scanned []entry // in the order of the scan, once arrange has made another
+	root    *root   // nil when the source is a single file
+	path    string
 }
 
 func take(ctx context.Context, path string, stat *unix.Stat_t, o *BuildOptions) (*snapshot, error) {
@@ -64,10 +65,8 @@ func (s *snapshot) unchanged(ctx context.Context, o *BuildOptions) error {
 		return err
 	}
 	defer again.close()
-	s.byPath()
-	defer s.arrange()
-	for i := range min(len(s.entries), len(again.entries)) {
-		before, after := &s.entries[i], &again.entries[i]
+	for i := range min(len(s.scanned), len(again.entries)) {
+		before, after := &s.scanned[i], &again.entries[i]
 		switch order := comparePaths(before.path, after.path); {
 		case order < 0:
 			return vanished(s.join(before.path), during)
@@ -82,9 +81,9 @@ func (s *snapshot) unchanged(ctx context.Context, o *BuildOptions) error {
 			return changed(s.join(before.path), during, before.stamp, after.stamp)
 		}
 	}
-	switch n, m := len(s.entries), len(again.entries); {
+	switch n, m := len(s.scanned), len(again.entries); {
 	case n > m:
-		return vanished(s.join(s.entries[m].path), during)
+		return vanished(s.join(s.scanned[m].path), during)
 	case n < m:
 		return appeared(s.join(again.entries[n].path))
 	}

@@ -140,6 +140,9 @@ func (r *reuse) name(file *File) string {
 
 // search looks for files that others may be now whose pieces are still missing, and says whether there are any.
 func (r *reuse) search(ctx context.Context) bool {
+	if len(r.locals) == 0 {
+		return false
+	}
 	m := &moved{bySize: map[int64][]stray{}, byName: map[namesake][]stray{}}
 	for i := range r.torrent.Files {
 		file := &r.torrent.Files[i]

@@ -260,7 +260,7 @@ func TestSpaceCountsWhatIsMissing(t *testing.T) {
 		{[]bool{true, false, true, true, true, true, true, true}, 4*kib + 12*kib},
 	} {
 		p.reuse.have = c.have
-		if got, _ := p.needed(4 * kib); got != c.want {
+		if got, _ := p.needed(4*kib, c.have); got != c.want {
 			t.Errorf("with pieces %v %d bytes are needed, want %d", c.have, got, c.want)
 		}
 	}

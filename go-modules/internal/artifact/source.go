@@ -1,7 +1,7 @@
 package artifact
 
 import (
-	"encoding/json"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,8 +14,6 @@ import (
 )
 
 // Source is where an artifact was built from, with enough about every file to tell later whether it has changed.
-//
-// It can be marshalled as JSON to hand it to another process, which calls Bind with the torrent before anything else.
 type Source struct {
 	Root    string   // absolute path of the file or directory
 	Skipped []string // relative paths of pipes, sockets and devices that were left out; only Build tells
@@ -24,45 +22,44 @@ type Source struct {
 	stamps  []stamp // one for each of the torrent's files; zero for symlinks
 }
 
-// sourceJSON keeps the stamps short: a tree may have hundreds of thousands of files.
-type sourceJSON struct {
-	Root   string     `json:"root"`
-	Stamps [][3]int64 `json:"stamps"` // size, modification time, inode
+// stampSize is the number of bytes of an encoded stamp: size, modification time and inode.
+const stampSize = 3 * 8
+
+// Encode writes the source without its torrent, for DecodeSource in another process. There may be hundreds of thousands of files.
+func (s *Source) Encode() []byte {
+	b := make([]byte, 0, stampSize*len(s.stamps)+len(s.Root))
+	for _, stamp := range s.stamps {
+		b = binary.LittleEndian.AppendUint64(b, uint64(stamp.size))
+		b = binary.LittleEndian.AppendUint64(b, uint64(stamp.mtime))
+		b = binary.LittleEndian.AppendUint64(b, stamp.inode)
+	}
+	return append(b, s.Root...)
 }
 
-// MarshalJSON writes the source without its torrent.
-func (s *Source) MarshalJSON() ([]byte, error) {
-	out := sourceJSON{Root: s.Root, Stamps: make([][3]int64, len(s.stamps))}
-	for i, stamp := range s.stamps {
-		out.Stamps[i] = [3]int64{stamp.size, stamp.mtime, int64(stamp.inode)}
+// DecodeSource reads what Encode wrote of the source that the torrent was built from.
+func DecodeSource(b []byte, t *Torrent) (*Source, error) {
+	if len(b) <= stampSize*len(t.Files) {
+		return nil, fmt.Errorf("decode source: it has %d bytes, too few for the torrent's %d files", len(b), len(t.Files))
 	}
-	return json.Marshal(out)
+	s := &Source{torrent: t, stamps: make([]stamp, len(t.Files))}
+	for i := range s.stamps {
+		s.stamps[i] = stamp{
+			size: int64(binary.LittleEndian.Uint64(b)), mtime: int64(binary.LittleEndian.Uint64(b[8:])), inode: binary.LittleEndian.Uint64(b[16:]),
+		}
+		b = b[stampSize:]
+	}
+	s.Root = string(b)
+	return s, nil
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote. The source is of no use before Bind.
-func (s *Source) UnmarshalJSON(data []byte) error {
-	var in sourceJSON
-	if err := json.Unmarshal(data, &in); err != nil {
-		return err
+// Open returns a store that reads the source, and says ErrChanged, naming the file, when one is not what was hashed.
+func (s *Source) Open() (*Store, error) {
+	store, err := OpenStore(s.torrent, s.Root, false)
+	if err == nil {
+		store.source = s
 	}
-	*s = Source{Root: in.Root, stamps: make([]stamp, len(in.Stamps))}
-	for i, values := range in.Stamps {
-		s.stamps[i] = stamp{values[0], values[1], uint64(values[2])}
-	}
-	return nil
+	return store, err
 }
-
-// Bind joins a source that has been unmarshalled to the torrent that was built with it.
-func (s *Source) Bind(t *Torrent) error {
-	if len(s.stamps) != len(t.Files) {
-		return fmt.Errorf("bind source %s: it has %d files, the torrent %d", s.Root, len(s.stamps), len(t.Files))
-	}
-	s.torrent = t
-	return nil
-}
-
-// Open returns a store that reads the source.
-func (s *Source) Open() (*Store, error) { return OpenStore(s.torrent, s.Root, false) }
 
 // Unchanged looks at every file and says ErrChanged, naming the file, when one is not what was hashed.
 func (s *Source) Unchanged() error {
@@ -74,22 +71,13 @@ func (s *Source) Unchanged() error {
 	return nil
 }
 
-// UnchangedRange is Unchanged for the files that hold n bytes from off: one lstat(2) for each.
-func (s *Source) UnchangedRange(off, n int64) error {
-	for i := s.torrent.fileAt(off); i < len(s.torrent.Files) && s.torrent.Files[i].Offset < off+n; i++ {
-		if err := s.check(i); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// check looks at file i where it is.
 func (s *Source) check(i int) error {
 	file := &s.torrent.Files[i]
 	if !file.regular() {
 		return nil
 	}
-	path := filepath.Join(s.Root, file.Path)
+	path := s.path(i)
 	lookup := os.Lstat
 	if file.Path == "" {
 		lookup = os.Stat // the source itself may be given as a symlink
@@ -104,9 +92,17 @@ func (s *Source) check(i int) error {
 		return fault(ErrChanged, "Source %s changed %s (it is a %s now); deploy again", show(path), since, kindOf(stat.Mode()))
 	}
 	sys := stat.Sys().(*syscall.Stat_t)
-	now := stamp{stat.Size(), stat.ModTime().UnixNano(), sys.Ino}
-	return changed(path, since, s.stamps[i], now)
+	return s.compare(i, stamp{stat.Size(), stat.ModTime().UnixNano(), sys.Ino})
 }
+
+func (s *Source) compare(i int, now stamp) error {
+	if now == s.stamps[i] {
+		return nil
+	}
+	return changed(s.path(i), since, s.stamps[i], now)
+}
+
+func (s *Source) path(i int) string { return filepath.Join(s.Root, s.torrent.Files[i].Path) }
 
 // When a source was found to have changed, in the words of the message.
 const (

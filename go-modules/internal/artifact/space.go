@@ -21,7 +21,7 @@ func (p *Plan) Space() error {
 	if err := unix.Statfs(home, &fs); err != nil {
 		return because(err, "The free space of %s cannot be read", show(home))
 	}
-	needed, files := p.needed(fs.Bsize)
+	needed, files := p.needed(fs.Bsize, p.spared(&fs))
 	if !p.reuse.cloned {
 		needed -= p.shareable(&fs)
 	}
@@ -65,15 +65,17 @@ func (p *Plan) spaceInPlace() error {
 
 func available(fs *unix.Statfs_t) int64 { return int64(fs.Bavail) * fs.Bsize }
 
-// needed is the bytes and files that the staging lacks yet, in whole blocks.
-func (p *Plan) needed(block int64) (bytes int64, files uint64) {
+// needed is the bytes and files that the staging lacks yet, in whole blocks. Spared are the pieces that take no space.
+func (p *Plan) needed(block int64, spared []bool) (bytes int64, files uint64) {
 	var c *cursor
+	t := p.incoming()
 	if r, err := openRoot(p.Staging); err == nil {
 		defer r.Close()
-		c = &cursor{root: r}
-		defer c.close()
+		if t.Single || !r.bare(contentName) {
+			c = &cursor{root: r}
+			defer c.close()
+		}
 	}
-	t := p.incoming()
 	for i := range t.Files {
 		file := &t.Files[i]
 		if file.Pad || file.Hardlink != "" {
@@ -92,11 +94,11 @@ func (p *Plan) needed(block int64) (bytes int64, files uint64) {
 		if !exists {
 			files++
 		}
-		if p.reuse.have != nil { // blocks may be in place and wrong
-			bytes += t.inBlocks(t.lacking(file, p.reuse.have), block)
-			continue
+		lacking := t.inBlocks(t.lacking(file, spared), block)
+		if p.reuse.have == nil { // else blocks may be in place and wrong
+			lacking = max(0, lacking-allocated)
 		}
-		bytes += max(0, t.inBlocks(file.Length, block)-allocated)
+		bytes += lacking
 	}
 	for i := range t.Dirs {
 		if c == nil {
@@ -115,13 +117,28 @@ func (t *Torrent) inBlocks(bytes, block int64) int64 {
 	return bytes
 }
 
+// spared are the pieces that take no space: what Reuse has found, and holes; nil for none.
+func (p *Plan) spared(fs *unix.Statfs_t) []bool {
+	if !makesHoles(fs) {
+		return p.reuse.have
+	}
+	t := p.incoming()
+	spared := make([]bool, t.NumPieces())
+	copy(spared, p.reuse.have)
+	known := zeroSums{}
+	for i := range spared {
+		spared[i] = spared[i] || t.isHole(i, known)
+	}
+	return spared
+}
+
 // lacking is how many bytes of a file are in pieces that are not there.
 func (t *Torrent) lacking(file *File, have []bool) (bytes int64) {
 	end := file.Offset + file.Length
 	for off := file.Offset; off < end; {
 		piece := off / t.PieceLength
 		next := min(end, (piece+1)*t.PieceLength)
-		if !have[piece] {
+		if have == nil || !have[piece] {
 			bytes += next - off
 		}
 		off = next

@@ -118,13 +118,27 @@ func writeZeros(fd int, off, n int64) error {
 	return nil
 }
 
+// makesHoles says whether punch gives blocks back on a filesystem. Of one that it does not know it says no: then zeros may take space.
+func makesHoles(fs *unix.Statfs_t) bool {
+	switch fs.Type {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, unix.TMPFS_MAGIC:
+		return true
+	}
+	return false
+}
+
+// isHole says whether piece i is nothing but zeros, which FillHoles leaves out.
+func (t *Torrent) isHole(i int, known zeroSums) bool {
+	return t.PieceHash(i) == known.sum(t.PieceSize(i))
+}
+
 // FillHoles makes, in a store for writing, the pieces that are nothing but zeros, as their hashes tell, and notes them in
 // have: nobody needs to send the holes of a sparse file. A full disk is ErrNoSpace.
 func (s *Store) FillHoles(have []bool) error {
 	known := zeroSums{}
 	for i := range have {
 		n := s.torrent.PieceSize(i)
-		if have[i] || s.torrent.PieceHash(i) != known.sum(n) {
+		if have[i] || !s.torrent.isHole(i, known) {
 			continue
 		}
 		for segment, err := range s.segments(int64(i)*s.torrent.PieceLength, n, true) {

@@ -34,7 +34,8 @@ type staging struct {
 	dir     *root
 	name    string // of dir in home
 	lock    *os.File
-	content *root // of a tree
+	claim   *os.File // nil without: see Plan.claim
+	content *root    // of a tree
 
 	renameat2 func(fromDir int, from string, toDir int, to string, flags uint) error
 	linkat    func(fromDir int, from string, toDir int, to string, flags int) error
@@ -58,7 +59,7 @@ func (p *Plan) stagingPrefix() string {
 
 // OpenStaging takes the staging for this process alone and opens a store in it for writing; resumed says that an earlier,
 // interrupted run left content, which Verify tells the worth of. It says ErrBusy when another process is writing to
-// Dest, from whatever torrent. Stagings of other torrents for Dest that nobody uses any more are removed.
+// Dest, from whatever torrent and with whatever partial_dir. Stagings of other torrents for Dest that nobody uses any more are removed.
 func (p *Plan) OpenStaging() (store *Store, resumed bool, err error) {
 	if p.readOnly != nil {
 		return nil, false, p.readOnly
@@ -81,6 +82,9 @@ func (p *Plan) OpenStaging() (store *Store, resumed bool, err error) {
 	}
 	p.staging = s
 	if err = p.sweep(); err == nil {
+		s.claim, err = p.claim(parent)
+	}
+	if err == nil {
 		store, resumed, err = p.prepare()
 	}
 	if err != nil {
@@ -188,6 +192,9 @@ func same(dir *root, name string, fd int) bool {
 func (s *staging) close() {
 	if s.content != nil {
 		s.content.Close()
+	}
+	if s.claim != nil {
+		s.claim.Close()
 	}
 	s.lock.Close()
 	s.dir.Close()

@@ -28,6 +28,7 @@ type Store struct {
 	fail    func(err error) error // makes a failed write into a message
 	look    func(*File) look      // what a new file is to look like, as far as that is known; nil for nothing special
 	staged  bool                  // hard links are not made yet: their bytes are those of the first
+	source  *Source               // files must still be what they were when they were hashed; nil for a store of another kind
 
 	mu     sync.Mutex
 	write  bool
@@ -90,7 +91,8 @@ func (t *Torrent) fileAt(off int64) int {
 }
 
 // Segments gives the parts of files that hold n bytes from off, in order. A Segment's file is open during its turn of the
-// loop only; its position (lseek) is nobody's, so use calls that take an offset. After an error the iteration ends.
+// loop only; its position (lseek) is nobody's, so use calls that take an offset. After an error the iteration ends. That a file is
+// not what was hashed any more is ErrChanged, where the store is a Source's.
 func (s *Store) Segments(off, n int64) iter.Seq2[Segment, error] { return s.segments(off, n, false) }
 
 func (s *Store) segments(off, n int64, create bool) iter.Seq2[Segment, error] {
@@ -126,6 +128,27 @@ func (t *Torrent) parts(off, n int64) iter.Seq2[int, Segment] {
 	}
 }
 
+// Runs divides n bytes from off, which must all be the torrent's, into parts of files that are at least as large as given,
+// one for each, and what lies between them, however many small files that are. It gives the length of each run, in order.
+func (t *Torrent) Runs(off, n, large int64) iter.Seq2[int64, bool] {
+	return func(yield func(n int64, large bool) bool) {
+		small := int64(0)
+		for _, segment := range t.parts(off, n) {
+			if segment.Length < large {
+				small += segment.Length
+				continue
+			}
+			if small > 0 && !yield(small, false) || !yield(segment.Length, true) {
+				return
+			}
+			small = 0
+		}
+		if small > 0 {
+			yield(small, false)
+		}
+	}
+}
+
 // turn is one turn of the loop: it holds the file open until the loop's body is done with it.
 func (s *Store) turn(i int, segment Segment, create bool, yield func(Segment, error) bool) bool {
 	if s.torrent.Files[i].Pad {
@@ -137,40 +160,11 @@ func (s *Store) turn(i int, segment Segment, create bool, yield func(Segment, er
 		return false
 	}
 	defer s.release(open)
+	if s.source != nil {
+		err = s.source.check(i)
+	}
 	segment.File = open.file
-	return yield(segment, nil)
-}
-
-// ReadAt implements io.ReaderAt. A file that is shorter than it should be gives io.ErrUnexpectedEOF.
-func (s *Store) ReadAt(p []byte, off int64) (int, error) {
-	want := int64(len(p))
-	if off >= 0 && off <= s.torrent.Size {
-		want = min(want, s.torrent.Size-off)
-	}
-	done := 0
-	for segment, err := range s.Segments(off, want) {
-		if err != nil {
-			return done, err
-		}
-		part := p[done : done+int(segment.Length)]
-		if segment.File == nil {
-			clear(part)
-			done += len(part)
-			continue
-		}
-		n, err := segment.File.ReadAt(part, segment.Offset)
-		done += n
-		if errors.Is(err, io.EOF) {
-			err = &fs.PathError{Op: "read", Path: segment.File.Name(), Err: io.ErrUnexpectedEOF}
-		}
-		if err != nil && n < len(part) {
-			return done, err
-		}
-	}
-	if done < len(p) {
-		return done, io.EOF
-	}
-	return done, nil
+	return yield(segment, err)
 }
 
 // acquire returns the open file i, which must be released.

@@ -163,7 +163,7 @@ func (x *extractor) room(path string, n int64) error {
 	if err := unix.Statfs(x.home, &fs); err != nil {
 		return because(err, "The free space of %s cannot be read", show(x.home))
 	}
-	missing, _ := x.needed(fs.Bsize)
+	missing, _ := x.needed(fs.Bsize, x.spared(&fs))
 	free := max(0, available(&fs)-missing)
 	_, done := (&Plan{torrent: x.tree}).Unpacked()
 	switch {

@@ -232,7 +232,7 @@ func TestArchiveIsSeededAfterItIsGone(t *testing.T) {
 func TestUnpackTakesSpaceForTheArchive(t *testing.T) {
 	mount := mountTmpfs(t, "size=1m")
 	top := t.TempDir()
-	must(t, os.WriteFile(top+"/app.tar", make([]byte, 3e6), 0o644))
+	must(t, os.WriteFile(top+"/app.tar", []byte(content(3e6)), 0o644))
 	torrent, _ := build(t, top+"/app.tar")
 	p := plan(t, torrent, PlaceOptions{Dest: mount + "/dest", Unpack: true})
 	wantError(t, p.Space(), "3.0 MB needed, 1.0 MB free")

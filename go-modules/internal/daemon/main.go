@@ -63,9 +63,9 @@ func supervise(ctx context.Context, argv []string, stdin io.Reader, reports *os.
 		return errors.New("a daemon is started by its module, not by hand")
 	}
 	dir := argv[2]
-	var o order
-	if err := json.NewDecoder(stdin).Decode(&o); err != nil {
-		return fmt.Errorf("decode order: %w", err)
+	o, err := readOrder(stdin)
+	if err != nil {
+		return err
 	}
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(context.Canceled)

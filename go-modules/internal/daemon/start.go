@@ -26,6 +26,8 @@ type order struct {
 	Config  json.RawMessage `json:"config"`
 	Public  json.RawMessage `json:"public"` // Config with its Secrets redacted
 	LogFile string          `json:"log_file"`
+	Sizes   []int           `json:"sizes,omitempty"` // bytes of each part of bulk, which follows
+	bulk    [][]byte
 }
 
 // report is a line on the readiness pipe.
@@ -60,7 +62,9 @@ func (i *Instance) Start(ctx context.Context, config any, logFile string) error 
 	stop := context.AfterFunc(ctx, child.giveUp)
 	defer stop()
 	// A child that died early breaks the pipe; its report says why.
-	_, _ = child.input.Write(input)
+	for _, part := range input {
+		_, _ = child.input.Write(part)
+	}
 	_ = child.input.Close()
 	err = child.await()
 	if err == nil {
@@ -83,22 +87,19 @@ func (i *Instance) Start(ctx context.Context, config any, logFile string) error 
 	return fmt.Errorf("%s did not start: %w", i.program(), err)
 }
 
-// Lean is a configuration that has parts which nobody asks for again, and too large to be kept twice.
-type Lean interface {
-	// Lean returns the configuration without them, for Instance.Config.
-	Lean() any
-}
-
-func newOrder(config any, logFile string) ([]byte, error) {
-	shown := config
-	if c, ok := config.(Lean); ok {
-		shown = c.Lean()
-	}
-	public, err := Redact(shown)
+// newOrder returns what is to be written, in parts.
+func newOrder(config any, logFile string) ([][]byte, error) {
+	public, err := Redact(config)
 	if err != nil {
 		return nil, err
 	}
 	var o order
+	if c, ok := config.(Bulky); ok {
+		o.bulk = c.Bulk()
+	}
+	for _, part := range o.bulk {
+		o.Sizes = append(o.Sizes, len(part))
+	}
 	if o.Config, err = json.Marshal(config); err != nil {
 		return nil, fmt.Errorf("encode configuration: %w", err)
 	}
@@ -110,7 +111,8 @@ func newOrder(config any, logFile string) ([]byte, error) {
 			return nil, fmt.Errorf("log file %s: %w", logFile, err)
 		}
 	}
-	return json.Marshal(o)
+	head, err := json.Marshal(o)
+	return append([][]byte{head}, o.bulk...), err
 }
 
 // child is a daemon that is not ready yet.

@@ -16,7 +16,7 @@ import (
 
 func TestStartStatusStop(t *testing.T) {
 	i := instance(t)
-	pid := start(t, i, work{Name: "n", Token: "s3cret", Blob: strings.Repeat("x", 1<<20)})
+	pid := start(t, i, work{Name: "n", Token: "s3cret", blob: strings.Repeat("x", 1<<20)})
 	var status struct {
 		Pid, Blob int
 		Secret    string

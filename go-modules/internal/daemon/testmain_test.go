@@ -32,9 +32,11 @@ type work struct {
 	Mode  string
 	Name  string
 	Token Secret
-	Blob  string
+	blob  string // handed over in bulk
 	Idle  time.Duration
 }
+
+func (w work) Bulk() [][]byte { return [][]byte{nil, []byte(w.blob)} }
 
 type answer struct{ Size int }
 
@@ -63,7 +65,8 @@ func testWork(ctx context.Context, p *Process) error {
 			return err
 		}
 	}
-	p.SetStatus(func() any { return map[string]any{"pid": os.Getpid(), "secret": string(w.Token), "blob": len(w.Blob)} })
+	blob := len(p.Bulk(1)) + len(p.Bulk(1)) + len(p.Bulk(2)) // it is given once
+	p.SetStatus(func() any { return map[string]any{"pid": os.Getpid(), "secret": string(w.Token), "blob": blob} })
 	p.Log.Info("configured", "token", w.Token, "config", w)
 	p.ExpireAfter(w.Idle)
 	p.Ready()

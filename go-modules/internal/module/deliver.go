@@ -118,9 +118,7 @@ func (d *delivery) underWay(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("Another deploy (pid %d, infohash %s) is writing to %s; wait for it or stop it (state: stopped)",
 			pid, other.Infohash, d.cfg.Place.Dest)
 	}
-	want := d.cfg
-	want.Raw, other.Raw = nil, nil
-	diff, err := differences(want, other)
+	diff, err := differences(d.cfg, other)
 	if err == nil && len(diff) > 0 {
 		err = alreadyRunning("A download to "+d.cfg.Place.Dest, pid, diff)
 	}

@@ -221,6 +221,8 @@ func TestTwoDeploysToOneDestination(t *testing.T) {
 	r.must(false, "murder_peer", r.peer(1).with("state", "started"))
 	r.refused("murder_peer", r.peer(1).with("seed_time", 1), "runs already", "seed_time is 60 there and 1 here")
 	r.refused("murder_peer", r.peer(1).with("state_dir", r.state("other")), "is being written to by another deploy")
+	apart := r.peer(1).with("state_dir", r.state("other")).with("partial_dir", filepath.Join(r.dir, "state"))
+	r.refused("murder_peer", apart, "is being written to by another deploy (pid ")
 	other := r.src + "2"
 	if err := os.WriteFile(other, []byte("another artifact"), 0o600); err != nil {
 		t.Fatal(err)

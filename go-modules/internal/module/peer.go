@@ -50,15 +50,11 @@ type peerConfig struct {
 	UploadLimit   int64                 `json:"upload_limit"`
 	LogFile       string                `json:"log_file"`
 	Profile       string                `json:"profile"`
-	// Raw is left out of the comparison: the infohash stands for it.
-	Raw []byte `json:"raw,omitempty"`
+	raw           []byte                // the .torrent
 }
 
-// Lean is daemon.Lean's.
-func (c peerConfig) Lean() any {
-	c.Raw = nil
-	return c
-}
+// Bulk is daemon.Bulky's.
+func (c peerConfig) Bulk() [][]byte { return [][]byte{c.raw} }
 
 func peerModule() ansible.Module {
 	var o peerOptions
@@ -177,7 +173,7 @@ func (o *peerOptions) config(t *artifact.Torrent) (peerConfig, error) {
 	return peerConfig{
 		Infohash: hex.EncodeToString(t.Infohash[:]), Place: place, Tracker: tracker, Token: daemon.Secret(o.token),
 		IP: o.ip, PortRange: o.portRange, SeedTime: o.seedTime, Timeout: o.timeout, StallTimeout: o.stallTimeout,
-		DownloadLimit: o.downloadLimit, UploadLimit: o.uploadLimit, LogFile: o.logFile, Profile: o.profile, Raw: t.Raw,
+		DownloadLimit: o.downloadLimit, UploadLimit: o.uploadLimit, LogFile: o.logFile, Profile: o.profile, raw: t.Raw,
 	}, nil
 }
 

@@ -93,7 +93,7 @@ func runPeer(ctx context.Context, p *daemon.Process) error {
 		return err
 	}
 	defer end()
-	if d.torrent, err = artifact.Parse(d.cfg.Raw); err != nil {
+	if d.torrent, err = artifact.Parse(p.Bulk(0)); err != nil {
 		return err
 	}
 	if d.plan, err = artifact.NewPlan(d.torrent, d.cfg.Place); err != nil {

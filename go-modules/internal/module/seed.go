@@ -45,9 +45,8 @@ type seedConfig struct {
 	IdleTimeout int           `json:"idle_timeout"`
 	LogFile     string        `json:"log_file"`
 	Profile     string        `json:"profile"`
-	// What follows is left out of the comparison: the infohash stands for it.
-	Raw    []byte           `json:"raw,omitempty"`
-	Source *artifact.Source `json:"source,omitempty"`
+	raw         []byte        // the .torrent
+	source      []byte        // artifact.Source
 }
 
 func seedModule() ansible.Module {
@@ -136,17 +135,14 @@ func (o *seedOptions) check() error {
 	return nil
 }
 
-// Lean is daemon.Lean's.
-func (c seedConfig) Lean() any {
-	c.Raw, c.Source = nil, nil
-	return c
-}
+// Bulk is daemon.Bulky's.
+func (c seedConfig) Bulk() [][]byte { return [][]byte{c.raw, c.source} }
 
 func (o *seedOptions) config(t *artifact.Torrent, source *artifact.Source) seedConfig {
 	return seedConfig{
 		Infohash: hex.EncodeToString(t.Infohash[:]), Torrent: o.torrent, Tracker: o.tracker, Token: daemon.Secret(o.token),
 		IP: o.ip, PortRange: o.portRange, UploadLimit: o.uploadLimit, IdleTimeout: o.idleTimeout,
-		LogFile: o.logFile, Profile: o.profile, Raw: t.Raw, Source: source,
+		LogFile: o.logFile, Profile: o.profile, raw: t.Raw, source: source.Encode(),
 	}
 }
 
@@ -217,7 +213,6 @@ func (c seedConfig) outdates(ctx context.Context, inst *daemon.Instance, pid int
 		return "", err
 	}
 	infohash, running.Infohash = running.Infohash, c.Infohash
-	running.Raw, running.Source, c.Raw, c.Source = nil, nil, nil, nil
 	diff, err := differences(c, running)
 	if err == nil && len(diff) > 0 {
 		err = alreadyRunning("A seeder of "+c.Torrent, pid, diff)

@@ -27,14 +27,15 @@ func runSeed(ctx context.Context, p *daemon.Process) error {
 		return err
 	}
 	defer end()
-	t, err := artifact.Parse(cfg.Raw)
+	t, err := artifact.Parse(p.Bulk(0))
 	if err != nil {
 		return err
 	}
-	if err := cfg.Source.Bind(t); err != nil {
+	origin, err := artifact.DecodeSource(p.Bulk(1), t)
+	if err != nil {
 		return err
 	}
-	store, err := cfg.Source.Open()
+	store, err := origin.Open()
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func runSeed(ctx context.Context, p *daemon.Process) error {
 	if err != nil {
 		return err
 	}
-	source := &watchedSource{store: store, source: cfg.Source, changed: make(chan error, 1)}
+	source := &watchedSource{store: store, changed: make(chan error, 1)}
 	s, err := swarm.New(swarm.Config{
 		Torrent: t, Store: source, Have: all(t.NumPieces()), Announcer: client, Listener: ln,
 		Local: where.local(), IP: cfg.IP, Seeder: true, UploadLimit: cfg.UploadLimit, Log: p.Log,
@@ -127,43 +128,32 @@ func withdraw(p *daemon.Process, client *announce.Client, t *artifact.Torrent, w
 	}
 }
 
-// watchedSource is the seeder's store: it reads the source, and notices when that is no longer what
-// was hashed.
+// watchedSource is the seeder's store: it reads the source, and tells the daemon when that is no longer what was hashed.
 type watchedSource struct {
 	store   *artifact.Store
-	source  *artifact.Source
 	changed chan error
 }
 
-// ReadAt is io.ReaderAt's. What was read counts only if the source is unchanged afterwards.
+// ReadAt is io.ReaderAt's.
 func (w *watchedSource) ReadAt(b []byte, off int64) (int, error) {
 	n, err := w.store.ReadAt(b, off)
-	return n, w.check(off, int64(len(b)), err)
+	return n, w.report(err)
 }
 
 // Segments lets the swarm have the kernel send the files. A change that is noticed only after they
 // were sent does no harm: every piece is verified where it arrives.
 func (w *watchedSource) Segments(off, n int64) iter.Seq2[artifact.Segment, error] {
 	return func(yield func(artifact.Segment, error) bool) {
-		if err := w.check(off, n, nil); err != nil {
-			yield(artifact.Segment{}, err)
-			return
-		}
-		at := off
 		for segment, err := range w.store.Segments(off, n) {
-			if !yield(segment, w.check(at, max(1, segment.Length), err)) {
+			if !yield(segment, w.report(err)) {
 				return
 			}
-			at += segment.Length
 		}
 	}
 }
 
-// check returns the error of a read, or that the source is not what was hashed, and tells the daemon.
-func (w *watchedSource) check(off, n int64, err error) error {
-	if changed := w.source.UnchangedRange(off, n); changed != nil {
-		err = changed
-	}
+// report tells the daemon why reading failed.
+func (w *watchedSource) report(err error) error {
 	if err != nil {
 		select {
 		case w.changed <- err:

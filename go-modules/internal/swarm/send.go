@@ -62,19 +62,34 @@ func (s *Swarm) sendRange(w *bufio.Writer, c *conn, off, n int64) error {
 	if !ok || !isTCP {
 		return s.copyRange(w, off, n)
 	}
+	for n, large := range s.cfg.Torrent.Runs(off, n, worthSendfile) {
+		var err error
+		if large {
+			err = s.sendLarge(w, tcp, store, off, n)
+		} else {
+			err = s.copyRange(w, off, n)
+		}
+		if err != nil {
+			return err
+		}
+		off += n
+	}
+	return nil
+}
+
+// sendLarge sends what lies in one file.
+func (s *Swarm) sendLarge(w *bufio.Writer, tcp *net.TCPConn, store filed, off, n int64) error {
 	for segment, err := range store.Segments(off, n) {
-		if err != nil {
-			return err
-		}
-		if segment.File == nil || segment.Length < worthSendfile { // padding, or a small file
+		if err == nil && segment.File == nil { // padding
 			err = s.copyRange(w, off, segment.Length)
-		} else if err = w.Flush(); err == nil {
-			err = sendFile(tcp, segment.File, segment.Offset, segment.Length)
+		} else if err == nil {
+			if err = w.Flush(); err == nil {
+				err = sendFile(tcp, segment.File, segment.Offset, segment.Length)
+			}
 		}
 		if err != nil {
 			return err
 		}
-		off += segment.Length
 	}
 	return nil
 }
