@@ -160,7 +160,9 @@ def page(outcomes: Sequence[Outcome], machine: Mapping[str, str], deploys: Seque
         text += ["## Not run, or failed\n", *(f"- {reason}" for reason in reasons), ""]
     if deploys:
         text += ["## Whole playbook runs\n", markdown(playbooks.rows(deploys)), "![deploys.svg](deploys.svg)\n"]
+        text += [f"- {line}" for line in playbooks.wins(deploys)]
         text += [f"- {deploy.told()[:300]}" for deploy in deploys if deploy.error]
+        text.append("")
     text += ["## Commands\n", "```", *_commands(outcomes), "```", ""]
     return "\n".join(text)
 
