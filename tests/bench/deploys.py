@@ -66,7 +66,10 @@ class Plan:
 
 
 HEADLINE = Plan(KINDS, (11,), (56 * MB,), repeat=3)
-CROSSOVER = Plan((MURDER, "copy"), (2, 3, 5, 11, 20, 30), (1 * MB, 10 * MB, 56 * MB))
+CROSSOVER = (
+    Plan((MURDER, "copy"), (2, 3, 5, 11, 20, 30), (1 * MB, 10 * MB, 56 * MB)),
+    Plan((MURDER, "copy"), (2, 3, 5, 11), (112 * MB,)),  # copy to 30 hosts would take five minutes
+)
 
 
 def run(*plans: Plan) -> Iterator[Deploy]:
@@ -159,6 +162,28 @@ def rows(deploys: Sequence[Deploy]) -> list[list[str]]:
         share = f"{ours / copied:.2f}" if ours and copied else ""
         table.append([str(hosts), f"{size / MB:g}", *("" if s is None else f"{s:.1f}" for s in times), share])
     return table
+
+
+def wins(deploys: Sequence[Deploy]) -> list[str]:
+    """Return a sentence for each fleet: the size from which ours was faster than copy, with it and all larger ones."""
+    lines = []
+    for hosts in sorted({deploy.hosts for deploy in deploys}):
+        least, measured = None, []
+        for size in sorted({deploy.size for deploy in deploys if deploy.hosts == hosts}, reverse=True):
+            ours, copied = (best(deploys, kind, hosts, size) for kind in (MURDER, "copy"))
+            if ours and copied:
+                measured.append(size)
+                if ours >= copied:
+                    break
+                least = size
+        if measured:
+            found = (
+                f"is faster than copy from {least / MB:g} MB"
+                if least
+                else f"is not faster than copy with {measured[0] / MB:g} MB"
+            )
+            lines.append(f"{hosts} hosts: deploy.yml {found}")
+    return lines
 
 
 def picture(deploys: Sequence[Deploy], size: int = 56 * MB) -> str:

@@ -168,7 +168,9 @@ def page(
         text += [f"- {result.told()[:300]}" for result in held if result.error]
     if deploys:
         text += ["## Whole playbook runs\n", markdown(playbooks.rows(deploys)), "![deploys.svg](deploys.svg)\n"]
+        text += [f"- {line}" for line in playbooks.wins(deploys)]
         text += [f"- {deploy.told()[:300]}" for deploy in deploys if deploy.error]
+        text.append("")
     text += ["## Commands\n", "```", *_commands(outcomes), "```", ""]
     return "\n".join(text)
 

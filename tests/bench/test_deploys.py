@@ -41,3 +41,16 @@ def test_picture_leaves_out_what_failed():
     picture = deploys.picture(RUNS)
     assert ">copy<" in picture
     assert ">synchronize<" not in picture
+
+
+def test_wins_name_the_size_from_which_every_larger_one_is_faster():
+    """At 2 hosts 1 MB wins by chance, but 10 MB does not; at 3 nothing does; at 5 copy was not measured."""
+    times = {(2, 1): (3, 4), (2, 10): (5, 4), (2, 56): (8, 11), (2, 112): (13, 21), (3, 1): (4, 2), (5, 1): (4, None)}
+    runs = []
+    for (hosts, size), (ours, copied) in times.items():
+        runs.append(Deploy("deploy.yml", hosts, size * MB, ours))
+        runs += [Deploy("copy", hosts, size * MB, copied)] if copied else []
+    assert deploys.wins(runs) == [
+        "2 hosts: deploy.yml is faster than copy from 56 MB",
+        "3 hosts: deploy.yml is not faster than copy with 1 MB",
+    ]
