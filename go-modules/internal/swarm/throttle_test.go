@@ -16,10 +16,11 @@ type passed struct {
 	bytes int
 }
 
-// saturate lets so many senders, who always have something to send, share a throttle for some simulated time. Each is woken up to late too
-// late, and its sending takes up to sending.
-func saturate(t *rapid.T, limit int64, senders int, late, sending, lasts time.Duration) []passed {
+// saturate lets so many senders, who always have something to send, share a throttle for some simulated time. Each is woken
+// up to late too late, and alone could send at twice the limit.
+func saturate(t *rapid.T, limit int64, senders int, late, lasts time.Duration) []passed {
 	th := newThrottle(limit)
+	sending := time.Duration(float64(th.request()) / th.rate / 4 * float64(time.Second))
 	start := time.Unix(1_000_000, 0)
 	free := make([]time.Duration, senders) // when each sender asks for its next block
 	var sent []passed
@@ -34,7 +35,7 @@ func saturate(t *rapid.T, limit int64, senders int, late, sending, lasts time.Du
 		if now > lasts {
 			return sent
 		}
-		n := rapid.IntRange(1, th.request()).Draw(t, "bytes")
+		n := rapid.IntRange(th.request()/2, th.request()).Draw(t, "bytes")
 		begins := now
 		if wait := th.take(start.Add(now), n); wait > 0 {
 			begins += wait + time.Duration(rapid.Int64Range(0, int64(late)).Draw(t, "late"))
@@ -48,10 +49,10 @@ func saturate(t *rapid.T, limit int64, senders int, late, sending, lasts time.Du
 // may be late; and who always has something to send gets what the limit allows.
 func TestThrottleHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		const late, lasts = 10 * time.Millisecond, 5 * time.Second
-		limit := rapid.Int64Range(256<<10, 64<<20).Draw(t, "limit")
+		const late, lasts = 10 * time.Millisecond, 2 * time.Second
+		limit := rapid.Int64Range(256<<10, 32<<20).Draw(t, "limit")
 		senders := rapid.IntRange(1, 8).Draw(t, "senders")
-		sent := saturate(t, limit, senders, late, 5*time.Millisecond, lasts)
+		sent := saturate(t, limit, senders, late, lasts)
 		rate, longest := float64(limit), float64(newThrottle(limit).request())
 		total := 0
 		for i, first := range sent {
