@@ -18,6 +18,8 @@ type conn struct {
 	extras []policy.Block // what peer asked for out of turn and has to wait
 	extra  bool           // the block under way is one of these
 	held   []policy.Block // what peer asked for and me does not have yet
+	haves  []int          // pieces that peer is to be told of
+	untold int            // ticks since it was told of any
 	coming []policy.Block // requests of peer on their way to me
 
 	place    int // in the heap; -1: sends nothing

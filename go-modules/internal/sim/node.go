@@ -10,6 +10,8 @@ import (
 const (
 	tickEvery    = 250 * time.Millisecond // as in the engine
 	snubbedAfter = 10 * time.Second
+	worthPacket  = 8 // have messages
+	untoldTicks  = 4 // after which any are sent
 )
 
 // node is a host: what package swarm is in reality.
@@ -29,8 +31,7 @@ type node struct {
 	byID      []*conn        // by PeerID
 	dialing   map[int]bool   // ranks that it is about to be connected to
 	seen      int            // ranks up to here exist
-	haves     []int          // pieces that its peers are to be told of with the next tick
-	telling   [][]int        // on their way
+	telling   [][]news       // on their way
 	sending   []*conn
 	receiving []*conn // the senders' ends
 }
@@ -176,16 +177,20 @@ func (w *world) verified(n *node, piece int) {
 	}
 	lat := int64(w.cfg.Latency)
 	n.picker.Verified(piece, true)
-	n.haves = append(n.haves, piece)
+	for _, c := range n.conns {
+		if !c.peer.complete {
+			c.haves = append(c.haves, piece)
+		}
+	}
 	w.release(n, piece)
 	if n.picker.Missing() > 0 {
 		if w.cfg.Mesh > 0 {
-			w.flushHaves(n)
+			w.flushHaves(n, true)
 		}
 		w.askAll(n, lat)
 		return
 	}
-	w.flushHaves(n)
+	w.flushHaves(n, true)
 	n.complete, n.done = true, w.now+lat
 	n.picker = nil
 	if n.host.Leave == 0 {
@@ -193,29 +198,52 @@ func (w *world) verified(n *node, piece int) {
 	}
 }
 
-// flushHaves tells everybody connected of the pieces that came since the last time.
-func (w *world) flushHaves(n *node) {
-	if len(n.haves) > 0 {
-		n.telling = append(n.telling, n.haves)
-		n.haves = nil
+// news are pieces that one peer is told of.
+type news struct {
+	to     *conn
+	pieces []int
+}
+
+// flushHaves tells those connected of the pieces that came since the last time: everybody, or whom it is worth a packet.
+func (w *world) flushHaves(n *node, everybody bool) {
+	var told []news
+	for _, c := range n.conns {
+		c.untold++
+		if len(c.haves) > 0 && (everybody || c.fed(w) || len(c.haves) >= worthPacket || c.untold >= untoldTicks) {
+			told = append(told, news{c, c.haves})
+			c.haves, c.untold = nil, 0
+		}
+	}
+	if len(told) > 0 {
+		n.telling = append(n.telling, told)
 		w.at(w.now+2*int64(w.cfg.Latency), event{kind: evHave, node: n})
 	}
 }
 
-// tell is the arrival of have messages at everybody connected.
+// fed tells whether the peer has chosen this host to feed it anything.
+func (c *conn) fed(w *world) bool {
+	for s := range w.shape.Stripes {
+		if c.feeds(w, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// tell is the arrival of have messages.
 func (w *world) tell(n *node) {
-	pieces := n.telling[0]
+	told := n.telling[0]
 	n.telling = n.telling[1:]
 	if !n.here {
 		return
 	}
-	for _, c := range n.conns {
-		if p := c.peer; !p.complete && p.here {
-			for _, piece := range pieces {
-				p.picker.PeerHas(c.back.id, piece)
+	for _, t := range told {
+		if p := t.to.peer; !p.complete && p.here && p.connectedTo(n) == t.to.back {
+			for _, piece := range t.pieces {
+				p.picker.PeerHas(t.to.back.id, piece)
 			}
-			if p.picker.Interesting(c.back.id) {
-				w.ask(c.back, 0)
+			if p.picker.Interesting(t.to.back.id) {
+				w.ask(t.to.back, 0)
 			}
 		}
 	}
@@ -227,7 +255,7 @@ func (w *world) tick(n *node) {
 		return
 	}
 	w.at(w.now+int64(tickEvery), event{kind: evTick, node: n})
-	w.flushHaves(n)
+	w.flushHaves(n, false)
 	n.picker.Tick()
 	w.revoke(n)
 	block := float64(w.cfg.BlockSize)

