@@ -214,7 +214,7 @@ def _full(options: argparse.Namespace) -> int:
         _report(directory)
     if not options.only or "deploys" in options.only:
         done = []
-        for deploy in playbooks.run(playbooks.HEADLINE, *playbooks.CROSSOVER):
+        for deploy in playbooks.run(playbooks.HEADLINE, playbooks.CROSSOVER):
             done.append(deploy)
             print(deploy.told(), flush=True)
         failed |= any(deploy.error and deploy.kind in (playbooks.MURDER, playbooks.AGAIN) for deploy in done)
