@@ -11,21 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WINDOW = 1 << 20  # bytes that noise gives at once at most
-STEP = 4099  # odd, so that a million windows in succession begin each at another place
+STORE = 64 << 20  # bytes of noise, more than any compressor looks back (synchronize uses one)
+STEP = 4099  # odd, so that a million rounds begin each at another place
 RECENT = 100  # every how many files of a tree one is younger than the others
 CHANGED = 1 / RECENT  # share of an artifact in which its older version differs
 OLD, YOUNG = 1_700_000_000, 1_750_000_000  # modification times, in seconds since 1970
 
 
 class Noise:
-    """Random bytes that cost nothing: windows of few of them, each window another one. Fresh ones for 20 GB take a minute."""
+    """A stream of random bytes that costs little: a store of them in rounds, each from another place on.
+
+    Fresh ones for 20 GB would take a minute.
+    """
 
     def __init__(self):
-        self._store = os.urandom(2 * WINDOW)
+        self._store = os.urandom(STORE + WINDOW)
 
-    def window(self, number: int, size: int) -> bytes:
-        """Return size bytes (a WINDOW at most), others for each number below WINDOW."""
-        first = number * STEP % WINDOW
+    def window(self, start: int, size: int) -> bytes:
+        """Return size bytes (a WINDOW at most) of the stream."""
+        first = (start + start // STORE * STEP) % STORE
         return self._store[first : first + size]
 
 
@@ -57,8 +61,8 @@ class File(Artifact):
         """Write a file that does not compress and in which nothing is twice."""
         digest, noise = hashlib.sha1(), Noise()
         with path.open("wb") as file:
-            for number, start in enumerate(range(0, size, WINDOW)):
-                block = noise.window(number, min(WINDOW, size - start))
+            for start in range(0, size, WINDOW):
+                block = noise.window(start, min(WINDOW, size - start))
                 digest.update(block)
                 file.write(block)
         path.chmod(0o644)
@@ -114,7 +118,7 @@ class Tree(Artifact):
                 directory.mkdir(parents=True, exist_ok=True)
                 known.add(directory)
             file = os.open(directory / f"file-{number:06}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-            os.write(file, noise.window(number, length))
+            os.write(file, noise.window(number * length, length))
             time = OLD if number % RECENT else young
             os.utime(file, (time, time))
             os.close(file)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from .artifacts import Artifact, File, Tree
+from .artifacts import OLD, Artifact, File, Tree
 from .outcome import Outcome
 from .race import Prepare, race
 from .rig import Layout, Rig
@@ -23,9 +24,10 @@ INODE = 3000  # bytes that a file in memory needs besides, in the kernel and in 
 
 
 def other(_system: System, rig: Rig, artifact: Artifact) -> None:
-    """Give every peer a file of the same size in which nothing is the same."""
+    """Give every peer an older file of the same size in which nothing is the same."""
     for seat in rig.peers:
         File.make(seat.dest, artifact.size)
+        os.utime(seat.dest, (OLD, OLD))
 
 
 def older(_system: System, rig: Rig, artifact: Artifact, places: int = 1) -> None:

@@ -6,15 +6,16 @@ import os
 
 import pytest
 
-from bench.artifacts import OLD, STEP, WINDOW, YOUNG, File, Noise, Tree
+from bench.artifacts import OLD, STEP, STORE, WINDOW, YOUNG, File, Noise, Tree
 
 
-def test_windows_of_noise_begin_each_elsewhere():
+def test_noise_is_a_stream_in_which_nothing_is_near_its_like():
     assert len({number * STEP % WINDOW for number in range(WINDOW)}) == WINDOW
     noise = Noise()
-    windows = [noise.window(number, 64) for number in (0, 1, 2, WINDOW - 1)]
-    assert len(set(windows)) == 4
-    assert {len(window) for window in windows} == {64}
+    assert noise.window(100, 64) == noise.window(100, 32) + noise.window(132, 32)
+    windows = [noise.window(start, 64) for start in range(0, 3 * STORE, STORE // 16)]
+    assert len(set(windows)) == 48
+    assert noise.window(STORE, 64) == noise.window(STEP, 64)
 
 
 @pytest.mark.parametrize("size", [1, WINDOW, 2 * WINDOW + 17])

@@ -64,7 +64,7 @@ func TestFormerFeederIsToldToForget(t *testing.T) {
 func TestPeersThatWaitForEachOther(t *testing.T) {
 	p := newStriped(4, 8)
 	asked := append(p.Ahead(first, 0), p.Ahead(second, 0)...)
-	for range firstPatience {
+	for range firstPatience + 2*patience {
 		if got := p.Pick(origin, 5); len(got) > 0 {
 			t.Fatalf("the origin was asked for %v before anything was late", got)
 		}

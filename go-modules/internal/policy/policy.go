@@ -82,6 +82,7 @@ type Picker struct {
 	comb    uint64  // every len(stripes)-th bit
 	origin  PeerID
 	quiet   int     // ticks since a block came
+	usual   float64 // ticks from one block to the next, averaged
 	flowing bool    // a block ever came
 	best    float64 // rate of any peer, in blocks a second
 }

@@ -31,6 +31,8 @@ const (
 	// anything has come it is firstPatience, for the first piece is a while on its way down a tree.
 	patience      = 4
 	firstPatience = 12
+	// silences is how many times longer than usual it must be quiet, on links so slow that a block takes a while.
+	silences = 4
 	// slowBy is how many times slower than the best peer one is that is not asked out of turn.
 	slowBy = 4
 	// lame is how many times slower than the best stripe one may flow whose feeder owes us blocks of it all the time.
@@ -294,7 +296,21 @@ func (p *Picker) slow(pr *peer) bool {
 
 // starving tells that nothing came for so long that the origin must be asked, whoever feeds us.
 func (p *Picker) starving() bool {
-	return p.quiet >= firstPatience || (p.flowing && p.quiet >= patience)
+	if !p.flowing {
+		return p.quiet >= firstPatience+patience*p.nearest()
+	}
+	return p.quiet >= max(patience, int(silences*p.usual))
+}
+
+// nearest is our level in the tree where we are least deep: the first piece comes down that one.
+func (p *Picker) nearest() int {
+	level := 0
+	for s := range p.stripes {
+		if l := p.stripes[s].level; level == 0 || l < level {
+			level = l
+		}
+	}
+	return level
 }
 
 // mayServe tells whether a peer may be asked for blocks of an open piece of another one.

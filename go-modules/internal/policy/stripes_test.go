@@ -188,8 +188,9 @@ func TestOriginServesRootsWhatNobodyElseHas(t *testing.T) {
 }
 
 func TestOriginIsTheLastResort(t *testing.T) {
+	const most = firstPatience + 2*patience // on the second level
 	p := newStriped(100, 10)
-	for range firstPatience - 1 {
+	for range most - 1 {
 		p.Tick()
 	}
 	if got := p.Pick(origin, 5); len(got) != 0 {
@@ -201,7 +202,7 @@ func TestOriginIsTheLastResort(t *testing.T) {
 	}
 	p = newStriped(100, 20)
 	p.SetParents(0, 2)
-	for range firstPatience {
+	for range most {
 		p.Tick()
 	}
 	if got := pieces(p.Pick(origin, 5)); !slices.Equal(got, []int{0, 2, 4, 6, 8}) {

@@ -93,6 +93,11 @@ func TestSlowPeer(t *testing.T) {
 	}
 }
 
+// TestThinLinks: links on which a piece of 64 KiB takes half a second, two of them at a time twice as long.
+func TestThinLinks(t *testing.T) {
+	most{1.10, 1.05, 0.005}.check(t, Run(fleet(40, 1, 64<<10)))
+}
+
 // TestUnequalLinks: every third of 60 hosts has half an uplink, the first of all among them, so that all uplinks together
 // allow 1.18 at best. Trees of fixed shape are not made for that; a mesh takes as long.
 func TestUnequalLinks(t *testing.T) {
