@@ -23,9 +23,25 @@ type outcome struct {
 
 // Config decodes into v the configuration that the running daemon was started
 // with; Secrets are redacted as by Redact. The error wraps ErrNotRunning when
-// there is no daemon or it is ending: then Start one.
+// there is no daemon or it is ending: then Start one. It waits, for a bounded time, for one that has
+// just been started and does not serve yet.
 func (i *Instance) Config(ctx context.Context, v any) error {
-	return i.ask(ctx, "/config", v)
+	ctx, cancel := context.WithTimeout(ctx, lockBound)
+	defer cancel()
+	for {
+		err := i.ask(ctx, "/config", v)
+		if !errors.Is(err, ErrNotRunning) {
+			return err
+		}
+		if _, running, lockErr := i.Running(); lockErr != nil || !running {
+			return err
+		}
+		select {
+		case <-time.After(pollEvery):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // Status decodes into v what the daemon's status function says.
