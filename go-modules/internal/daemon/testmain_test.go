@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,7 +26,30 @@ func TestMain(m *testing.M) {
 		fmt.Println("starter:", err)
 		os.Exit(0)
 	}
+	if len(os.Args) == 3 && os.Args[1] == "late" {
+		os.Exit(serveLate(os.Args[2]))
+	}
 	goleak.VerifyTestMain(m)
+}
+
+// serveLate is a daemon that has its lock, says so, and serves a configuration only when its stdin ends.
+func serveLate(dir string) int {
+	lock, err := tryLock(dir, daemonLock)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer lock.Close()
+	fmt.Println("locked")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	listener, err := listen(dir)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	answer := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"Name":"late"}`) }
+	_ = http.Serve(listener, http.HandlerFunc(answer))
+	return 0
 }
 
 // work is the configuration of a test daemon.
