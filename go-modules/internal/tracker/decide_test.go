@@ -11,11 +11,20 @@ import (
 
 func TestIntervalGrowsWithSwarm(t *testing.T) {
 	for _, tt := range []struct {
-		peers int
-		want  time.Duration
-	}{{0, 5 * time.Second}, {11, 5 * time.Second}, {250, 5 * time.Second}, {500, 10 * time.Second}, {3000, time.Minute}, {20000, time.Minute}} {
-		if got := interval(tt.peers); got != tt.want {
-			t.Errorf("interval(%d) = %v, want %v", tt.peers, got, tt.want)
+		peers                       int
+		download, complete, minimum time.Duration
+	}{
+		{0, 5 * time.Second, 5 * time.Second, 2500 * time.Millisecond},
+		{11, 5 * time.Second, 5 * time.Second, 2500 * time.Millisecond},
+		{200, 20 * time.Second, 5 * time.Second, 2500 * time.Millisecond},
+		{500, 50 * time.Second, 10 * time.Second, 5 * time.Second},
+		{3000, time.Minute, time.Minute, 30 * time.Second},
+		{20000, time.Minute, time.Minute, 30 * time.Second},
+	} {
+		download, complete, minimum := interval(tt.peers, false), interval(tt.peers, true), minInterval(tt.peers)
+		if download != tt.download || complete != tt.complete || minimum != tt.minimum {
+			t.Errorf("%d peers: interval %v, %v when complete, at least %v; want %v, %v, %v", tt.peers,
+				download, complete, minimum, tt.download, tt.complete, tt.minimum)
 		}
 	}
 }

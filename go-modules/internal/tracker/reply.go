@@ -40,7 +40,7 @@ type scrapeReply struct {
 func (d decision) encode() ([]byte, error) {
 	r := announceReply{
 		Interval:    int64(d.interval / time.Second),
-		MinInterval: max(int64(d.interval/time.Second)/2, 1),
+		MinInterval: int64(d.minimum / time.Second),
 		Complete:    d.seeders,
 		Downloaded:  d.completed,
 		Incomplete:  d.leechers,

@@ -253,7 +253,7 @@ func (saved savedSwarm) restore(now time.Time) (swarm, error) {
 			return w, err
 		}
 		w.add(p)
-		p.grant(now, interval(len(saved.Peers)))
+		p.grant(now, interval(len(saved.Peers), p.Seeder()))
 	}
 	return w, nil
 }

@@ -73,7 +73,7 @@ func (t *torrent) status() TorrentStatus {
 		Pieces:      t.info.Pieces,
 		Registered:  t.registered,
 		Withdrawn:   t.reason,
-		Interval:    interval(len(w.peers)).Seconds(),
+		Interval:    interval(len(w.peers), false).Seconds(),
 		Seeders:     w.seeders,
 		Leechers:    len(w.peers) - w.seeders,
 		Completed:   w.completed,

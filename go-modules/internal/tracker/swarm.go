@@ -78,7 +78,7 @@ func (w *swarm) record(a announcement, now time.Time, maxSessions int) {
 	p.Seen = now
 	w.trees.enter(&p, rank)
 	w.add(&p)
-	p.grant(now, interval(len(w.peers)))
+	p.grant(now, interval(len(w.peers), p.Seeder()))
 }
 
 // grant tells a peer its interval and gives it so long until it counts as silent.
