@@ -45,7 +45,14 @@ func (p *Picker) lost(s, got int) bool {
 	if p.fails(s, f) {
 		return st.behind >= st.level // whoever is next to the cause acts first
 	}
-	return st.behind >= hopeless && st.lag > got/tolerable
+	return st.behind >= hopeless && st.lag > got/tolerable && p.elsewhere(s, f)
+}
+
+// elsewhere tells whether anybody but the origin has so much more of a stripe than its feeder that changing over to others
+// would make up for a third of what is missing. If nobody has, the stripe comes late from its root on, to everybody alike.
+func (p *Picker) elsewhere(s int, f *peer) bool {
+	st := &p.stripes[s]
+	return 3*(st.front-f.fronts[s]) > st.lag*len(p.stripes)
 }
 
 // drags tells that a feeder has much of what we wait for and sends hardly anything of it. Then there is no doubt about

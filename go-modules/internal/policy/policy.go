@@ -82,7 +82,8 @@ type Picker struct {
 	comb    uint64  // every len(stripes)-th bit
 	origin  PeerID
 	quiet   int     // ticks since a block came
-	usual   float64 // ticks from one block to the next, averaged
+	gap     int     // ticks since one in which a block came
+	usual   float64 // ticks from one in which blocks come to the next, averaged
 	flowing bool    // a block ever came
 	best    float64 // rate of any peer, in blocks a second
 }
@@ -132,6 +133,7 @@ func New(cfg Config) *Picker {
 		byPiece: make(map[int]*opened),
 		single:  make(map[int]bool),
 		origin:  NoPeer,
+		usual:   firstUsual,
 	}
 	for i := range cfg.Pieces {
 		if i < len(cfg.Have) && cfg.Have[i] {

@@ -42,7 +42,6 @@ func (p *Picker) Received(id PeerID, blk Block) Receipt {
 	if !slices.Contains(o.senders, id) {
 		o.senders = append(o.senders, id)
 	}
-	p.usual += (float64(p.quiet) - p.usual) / memory
 	p.quiet, p.flowing = 0, true
 	if k := len(p.stripes); k > 0 {
 		p.stripes[blk.Piece%k].got++

@@ -33,6 +33,11 @@ const (
 	firstPatience = 12
 	// silences is how many times longer than usual it must be quiet, on links so slow that a block takes a while.
 	silences = 4
+	// firstUsual is what counts as usual, in ticks, before anybody knows: while a fleet starts, what comes first comes unevenly, and if
+	// many ask the origin then, it comes more unevenly still.
+	firstUsual = 3
+	// mostUsual bounds it: what has been quiet for longer is a stall, and no measure for the next one.
+	mostUsual = 5
 	// slowBy is how many times slower than the best peer one is that is not asked out of turn.
 	slowBy = 4
 	// lame is how many times slower than the best stripe one may flow whose feeder owes us blocks of it all the time.
@@ -200,6 +205,11 @@ func (p *Picker) SetRate(id PeerID, blocksPerSecond float64) {
 // Tick is to be called about four times a second. It is how the Picker notices that nothing comes, or
 // that one stripe falls behind, and looks for another feeder. Everybody should be asked after it.
 func (p *Picker) Tick() {
+	p.gap++
+	if p.quiet == 0 {
+		average(&p.usual, min(p.gap, mostUsual))
+		p.gap = 0
+	}
 	p.quiet++
 	p.best = 0
 	for _, pr := range p.order {
@@ -217,9 +227,11 @@ func (p *Picker) Tick() {
 	}
 }
 
+// average moves a value towards what it is now.
+func average(v *float64, now int) { *v += (float64(now) - *v) / memory }
+
 // measure averages what came since the last tick: of each stripe, and to whom.
 func (p *Picker) measure() {
-	average := func(v *float64, now int) { *v += (float64(now) - *v) / memory }
 	average(&p.pace, p.got)
 	p.got = 0
 	for _, pr := range p.order {

@@ -215,6 +215,17 @@ func TestSilenceIsNoticedSooner(t *testing.T) {
 	p := newStriped(100, 10)
 	p.PeerHas(first, 0)
 	fetch(p, first)
+	for range patience + 1 {
+		p.Tick()
+	}
+	if got := p.Pick(origin, 5); len(got) != 0 {
+		t.Errorf("when nobody knows yet what is usual, the origin was asked for %v", got)
+	}
+	for i := range 4 * memory {
+		p.PeerHas(first, 2+2*i)
+		fetch(p, first)
+		p.Tick()
+	}
 	for range patience {
 		p.Tick()
 	}

@@ -130,8 +130,12 @@ func (w *world) arrange(n *node) {
 	shape := topology.Shape{Stripes: w.shape.Stripes, Peers: n.seen}
 	for s, feeders := range shape.Feeders(n.rank, here) {
 		var known []policy.PeerID
-		for _, r := range feeders {
-			if id, connected := ids[r]; connected {
+		for i, r := range feeders {
+			id, connected := ids[r]
+			if i == 0 && !connected {
+				break // as in the engine: the backup is not for those whose parent is about to connect
+			}
+			if connected {
 				known = append(known, id)
 			}
 		}

@@ -10,8 +10,8 @@ import (
 const (
 	tickEvery    = 250 * time.Millisecond // as in the engine
 	snubbedAfter = 10 * time.Second
-	worthPacket  = 8 // have messages
-	untoldTicks  = 4 // after which any are sent
+	worthPacket  = 32 // have messages
+	untoldTicks  = 8  // after which any are sent
 )
 
 // node is a host: what package swarm is in reality.
