@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	lookEvery = 100 * time.Millisecond
+	lookEvery = 500 * time.Millisecond
 	// Of the time of one processor, the shares from which on all are used, and below which one is enough after quietLooks
 	// looks. A busy daemon is often in long system calls; with one processor each of them costs a change of threads.
 	busyShare, quietShare = 0.3, 0.15
-	quietLooks            = 5
+	quietLooks            = 2
 )
 
 // processors decides how many processors Go's scheduler uses at a time. A daemon on a link of 1 Gbit/s needs a part of

@@ -88,7 +88,7 @@ func (s *Swarm) release(c *conn, piece int) {
 		if int(r.Index) != piece {
 			return false
 		}
-		if !c.out.serve(r, false) {
+		if !c.out.serve(s.asked(r), false) {
 			c.out.send(reject(r))
 		}
 		return true
@@ -97,7 +97,7 @@ func (s *Swarm) release(c *conn, piece int) {
 
 // cancel takes a request back.
 func (s *Swarm) cancel(c *conn, r pp.RequestSpec) {
-	if take(&c.held, r) {
+	if take(&c.held, func(held pp.RequestSpec) bool { return held == r }) {
 		if c.fast {
 			c.out.send(reject(r))
 		}

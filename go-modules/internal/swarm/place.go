@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"slices"
 	"time"
 
 	"corvus.murder/internal/announce"
@@ -71,9 +72,25 @@ func (s *Swarm) adopt(now time.Time) {
 	shape := topology.Shape{Stripes: p.stripes, Peers: p.size}
 	present := func(rank int) bool { return early || rank == p.rank || p.byRank[rank] != nil }
 	for stripe, ranks := range shape.Feeders(p.rank, present) {
-		s.picker.SetParents(stripe, shape.Level(stripe, p.rank), s.connected(ranks)...)
+		parents := s.connected(ranks)
+		if early && len(s.connected(ranks[:1])) == 0 {
+			parents = nil // the backup, often the seeder itself, is not for those whose parent is about to connect
+		}
+		s.picker.SetParents(stripe, shape.Level(stripe, p.rank), parents...)
 	}
 	s.subscribe()
+}
+
+// placed tells whether we have the neighbours that we need, so that there is no hurry to ask the tracker again: in the trees, those
+// that would feed us if nobody were missing.
+func (s *Swarm) placed() bool {
+	p := &s.place
+	if p.stripes == 0 || p.rank == announce.NoRank {
+		return len(s.conns) >= moreWanted
+	}
+	shape := topology.Shape{Stripes: p.stripes, Peers: p.size}
+	parents := shape.Parents(p.rank, func(int) bool { return true })
+	return !slices.ContainsFunc(parents, func(rank int) bool { return len(s.connected([]int{rank})) == 0 })
 }
 
 // connected finds the connections of ranks, in their order; the seeder is one of them.

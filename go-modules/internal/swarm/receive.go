@@ -2,8 +2,9 @@ package swarm
 
 import (
 	"bufio"
+	"io"
 	"net"
-	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,43 +23,47 @@ const (
 // waits for the rest of a block, it asks the kernel to be woken for no less than wakeAt bytes or that
 // rest (SO_RCVLOWAT, which epoll respects since Linux 4.17).
 type patientReader struct {
-	nc     net.Conn
-	socket syscall.RawConn // nil where there is no socket to tune
-	lowat  int             // as it is set
-	heard  int             // bytes, until there are enough
+	direct
+	ready func(fd uintptr) bool
+	lowat int32 // as it is set
+	heard int   // bytes, until there are enough
 }
 
 // newReader returns the buffered reader of a connection.
 func newReader(nc net.Conn) *bufio.Reader {
-	p := &patientReader{nc: nc, lowat: 1}
-	if tcp, ok := nc.(*net.TCPConn); ok {
-		if socket, err := tcp.SyscallConn(); err == nil {
-			p.socket = socket
-		}
-	}
+	p := &patientReader{direct: newDirect(nc), lowat: 1}
+	p.ready = p.read
 	return bufio.NewReaderSize(p, messageBuffer)
 }
 
-// Read is io.Reader's. Only for the rest of a block does bufio ask for more than its buffer holds.
-func (p *patientReader) Read(b []byte) (int, error) {
-	lowat := 1
-	if len(b) > messageBuffer && p.heard >= settled {
-		lowat = min(len(b), wakeAt)
+// Read is io.Reader's.
+func (p *patientReader) Read(b []byte) (n int, err error) {
+	if p.socket == nil {
+		return p.nc.Read(b)
 	}
-	if p.socket != nil && lowat != p.lowat {
-		err := p.socket.Control(func(fd uintptr) {
-			// Without it, reading is only slower.
-			if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT, lowat) == nil {
-				p.lowat = lowat
-			}
-		})
-		if err != nil {
-			return 0, err
-		}
+	p.buf = b
+	n, err = p.outcome("read", p.socket.Read(p.ready))
+	if n == 0 && err == nil && len(b) > 0 {
+		return 0, io.EOF
 	}
-	n, err := p.nc.Read(b)
 	if p.heard < settled {
 		p.heard += n
 	}
 	return n, err
+}
+
+// read takes what there is. Only for the rest of a block does bufio ask for more than its buffer holds.
+func (p *patientReader) read(fd uintptr) (done bool) {
+	lowat := int32(1)
+	if len(p.buf) > messageBuffer && p.heard >= settled {
+		lowat = int32(min(len(p.buf), wakeAt))
+	}
+	if lowat != p.lowat {
+		_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_RCVLOWAT,
+			uintptr(unsafe.Pointer(&lowat)), unsafe.Sizeof(lowat), 0)
+		if errno == 0 { // without it, reading is only slower
+			p.lowat = lowat
+		}
+	}
+	return p.attempt(unix.SYS_READ, fd)
 }

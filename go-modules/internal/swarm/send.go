@@ -29,7 +29,7 @@ type filed interface {
 }
 
 // sendBlock sends a block: by sendfile where the store's bytes lie in files, else by way of memory.
-func (s *Swarm) sendBlock(ctx context.Context, w *bufio.Writer, c *conn, r pp.RequestSpec) error {
+func (s *Swarm) sendBlock(ctx context.Context, w *bufio.Writer, c *conn, r asked) error {
 	n := int64(r.Length)
 	if s.upload != nil {
 		if err := w.Flush(); err != nil { // what waits must not wait for the limit too
@@ -49,14 +49,14 @@ func (s *Swarm) sendBlock(ctx context.Context, w *bufio.Writer, c *conn, r pp.Re
 		return err
 	}
 	off := int64(r.Index)*s.cfg.Torrent.PieceLength + int64(r.Begin)
-	if err := s.sendRange(w, c, off, n); err != nil {
+	if err := s.sendRange(w, c, off, n, r.fresh); err != nil {
 		return fmt.Errorf("send piece %d: %w", r.Index, err)
 	}
 	c.out.sent.Add(n)
 	return nil
 }
 
-func (s *Swarm) sendRange(w *bufio.Writer, c *conn, off, n int64) error {
+func (s *Swarm) sendRange(w *bufio.Writer, c *conn, off, n int64, fresh bool) error {
 	store, ok := s.cfg.Store.(filed)
 	tcp, isTCP := c.nc.(*net.TCPConn)
 	if !ok || !isTCP {
@@ -65,7 +65,7 @@ func (s *Swarm) sendRange(w *bufio.Writer, c *conn, off, n int64) error {
 	for n, large := range s.cfg.Torrent.Runs(off, n, worthSendfile) {
 		var err error
 		if large {
-			err = s.sendLarge(w, tcp, store, off, n)
+			err = s.sendLarge(w, tcp, store, off, n, fresh)
 		} else {
 			err = s.copyRange(w, off, n)
 		}
@@ -78,13 +78,13 @@ func (s *Swarm) sendRange(w *bufio.Writer, c *conn, off, n int64) error {
 }
 
 // sendLarge sends what lies in one file.
-func (s *Swarm) sendLarge(w *bufio.Writer, tcp *net.TCPConn, store filed, off, n int64) error {
+func (s *Swarm) sendLarge(w *bufio.Writer, tcp *net.TCPConn, store filed, off, n int64, fresh bool) error {
 	for segment, err := range store.Segments(off, n) {
 		if err == nil && segment.File == nil { // padding
 			err = s.copyRange(w, off, segment.Length)
 		} else if err == nil {
 			if err = w.Flush(); err == nil {
-				err = sendFile(tcp, segment.File, segment.Offset, segment.Length)
+				err = sendFile(tcp, segment.File, segment.Offset, segment.Length, fresh)
 			}
 		}
 		if err != nil {
@@ -107,17 +107,21 @@ func (s *Swarm) copyRange(w *bufio.Writer, off, n int64) error {
 }
 
 // sendFile has the kernel send n bytes of a file (sendfile(2)), and reads and writes what a filesystem
-// without support for that leaves to be sent.
-func sendFile(tcp *net.TCPConn, f *os.File, off, n int64) error {
+// without support for that leaves to be sent. fresh says that these bytes have just been written: nobody waits for a disk.
+func sendFile(tcp *net.TCPConn, f *os.File, off, n int64, fresh bool) error {
 	socket, err := tcp.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("sendfile: %w", err)
 	}
 	end := off + n
+	send := unix.Sendfile
+	if fresh {
+		send = sendDirect
+	}
 	var failed error
 	err = socket.Write(func(fd uintptr) (done bool) {
 		for off < end {
-			m, err := unix.Sendfile(int(fd), int(f.Fd()), &off, int(end-off))
+			m, err := send(int(fd), int(f.Fd()), &off, int(end-off))
 			switch {
 			case errors.Is(err, unix.EAGAIN):
 				return false

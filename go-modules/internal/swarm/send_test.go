@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -51,24 +52,26 @@ func TestSendFile(t *testing.T) {
 		"the last bytes": {int64(len(data)) - 10, 10, false},
 	}
 	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			from, to := connected(t)
-			sent := make(chan error, 1)
-			go func() {
-				err := sendFile(from, f, tt.off, tt.n)
-				_ = from.CloseWrite()
-				sent <- err
-			}()
-			got, err := io.ReadAll(to)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := <-sent; (err != nil) != tt.wantErr {
-				t.Fatalf("sendFile returned %v", err)
-			}
-			if want := data[tt.off:min(int64(len(data)), tt.off+tt.n)]; !bytes.Equal(got, want) {
-				t.Errorf("%d bytes came, want %d", len(got), len(want))
-			}
-		})
+		for _, fresh := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, fresh %v", name, fresh), func(t *testing.T) {
+				from, to := connected(t)
+				sent := make(chan error, 1)
+				go func() {
+					err := sendFile(from, f, tt.off, tt.n, fresh)
+					_ = from.CloseWrite()
+					sent <- err
+				}()
+				got, err := io.ReadAll(to)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := <-sent; (err != nil) != tt.wantErr {
+					t.Fatalf("sendFile returned %v", err)
+				}
+				if want := data[tt.off:min(int64(len(data)), tt.off+tt.n)]; !bytes.Equal(got, want) {
+					t.Errorf("%d bytes came, want %d", len(got), len(want))
+				}
+			})
+		}
 	}
 }

@@ -25,13 +25,29 @@ type outbox struct {
 	uplink *uplink
 	mu     sync.Mutex
 	msgs   []pp.Message
-	serves []pp.RequestSpec // of stripes that we feed it, or to a foreign client
-	extras []pp.RequestSpec // asked of us although somebody else feeds it
-	busy   bool             // counted by the uplink
-	slow   bool             // not to be counted by the uplink
+	serves []asked // of stripes that we feed it, or to a foreign client
+	extras []asked // asked of us although somebody else feeds it
+	busy   bool    // counted by the uplink
+	slow   bool    // not to be counted by the uplink
 	closed bool
 	wake   chan struct{}
 	sent   atomic.Int64 // bytes of blocks
+	ahead  atomic.Bool  // of others that we feed: it is to go slower
+}
+
+// asked is a block that a peer asks for.
+type asked struct {
+	pp.RequestSpec
+	fresh bool // its piece has been written lately, so that no disk is needed to read it
+}
+
+// freshMemory is how many bytes of what we wrote last are taken for being in memory still.
+const freshMemory = 64 << 20
+
+// asked is what a peer asks for.
+func (s *Swarm) asked(r pp.RequestSpec) asked {
+	nth := s.written[r.Index]
+	return asked{r, nth > 0 && int64(s.writes-nth)*s.cfg.Torrent.PieceLength < freshMemory}
 }
 
 func newOutbox(u *uplink) *outbox { return &outbox{uplink: u, wake: make(chan struct{}, 1)} }
@@ -54,7 +70,7 @@ func (o *outbox) send(m pp.Message) {
 }
 
 // serve queues a block; it returns false if too many wait already.
-func (o *outbox) serve(r pp.RequestSpec, extra bool) bool {
+func (o *outbox) serve(r asked, extra bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.serves)+len(o.extras) >= ownReqq {
@@ -78,6 +94,13 @@ func (o *outbox) count(busy bool) {
 	}
 }
 
+// feeding tells whether there are blocks to send that go before extras.
+func (o *outbox) feeding() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.serves) > 0
+}
+
 // setSlow says whether the peer takes much less than others, so that it is not what fills the uplink.
 func (o *outbox) setSlow(slow bool) {
 	o.mu.Lock()
@@ -89,16 +112,17 @@ func (o *outbox) setSlow(slow bool) {
 // cancel takes a block out of the queue and, to a peer that knows the fast extension, says so.
 func (o *outbox) cancel(r pp.RequestSpec, fast bool) {
 	o.mu.Lock()
-	found := take(&o.serves, r) || take(&o.extras, r)
+	same := func(a asked) bool { return a.RequestSpec == r }
+	found := take(&o.serves, same) || take(&o.extras, same)
 	o.mu.Unlock()
 	if found && fast {
 		o.send(reject(r))
 	}
 }
 
-// take removes a request from a list if it is there.
-func take(list *[]pp.RequestSpec, r pp.RequestSpec) bool {
-	i := slices.Index(*list, r)
+// take removes the first request that is the one meant from a list, if there is one.
+func take[T any](list *[]T, meant func(T) bool) bool {
+	i := slices.IndexFunc(*list, meant)
 	if i >= 0 {
 		*list = slices.Delete(*list, i, i+1)
 	}
@@ -116,7 +140,7 @@ func (o *outbox) close() {
 // turn is what a writer is to send next.
 type turn struct {
 	msgs   []pp.Message
-	block  pp.RequestSpec
+	block  asked
 	serve  bool // there is a block
 	extras bool // there are extras that had to wait
 	closed bool
@@ -164,7 +188,7 @@ func (s *Swarm) serve(c *conn, r pp.RequestSpec) error {
 	if !have && c.hold(r) {
 		return nil
 	}
-	if !have || !c.out.serve(r, c.ours && s.place.stripes > 0 && !s.feeds(c, piece)) {
+	if !have || !c.out.serve(s.asked(r), c.ours && s.place.stripes > 0 && !s.feeds(c, piece)) {
 		if c.fast {
 			c.out.send(reject(r))
 		}
@@ -174,7 +198,7 @@ func (s *Swarm) serve(c *conn, r pp.RequestSpec) error {
 
 // writer sends what the outbox holds until the connection ends.
 func (s *Swarm) writer(ctx context.Context, c *conn) {
-	w := bufio.NewWriterSize(c.nc, 64<<10)
+	w := bufio.NewWriterSize(newWriter(c.nc), 64<<10)
 	keepAlive := time.NewTicker(keepAliveEvery)
 	defer keepAlive.Stop()
 	patient := true // extras wait for the uplink to be free
@@ -186,7 +210,11 @@ func (s *Swarm) writer(ctx context.Context, c *conn) {
 			return
 		}
 		_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+		began := time.Now()
 		err := s.write(ctx, w, c, t)
+		if t.serve && err == nil {
+			s.yield(ctx, c, time.Since(began))
+		}
 		if err == nil && len(t.msgs) == 0 && !t.serve {
 			err = w.Flush()
 			if err == nil && t.extras {

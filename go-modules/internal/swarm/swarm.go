@@ -86,10 +86,13 @@ type Swarm struct {
 	banned     map[[20]byte]bool // peers that sent damaged data, by peer id
 	buffers    map[int][]byte    // pieces being received
 	free       [][]byte
+	writes     int       // pieces written until now
+	written    []int     // which of these writes each piece was, from 1 on
 	lastNew    time.Time // when the last missing block came
 	tracker    trackerState
 	place      place
 	uplink     uplink
+	balance    balance // if we are the origin
 	totals     Stats
 
 	joined    chan *conn
@@ -121,6 +124,8 @@ func New(cfg Config) (*Swarm, error) {
 		candidates: make(map[netip.AddrPort]*candidate),
 		banned:     make(map[[20]byte]bool),
 		buffers:    make(map[int][]byte),
+		written:    make([]int, t.NumPieces()),
+		balance:    balance{most: leadMost * t.PieceLength},
 		place:      place{rank: announce.NoRank, byRank: make(map[int]*conn)},
 		joined:     make(chan *conn),
 		events:     make(chan event, 32),
@@ -230,6 +235,7 @@ func (s *Swarm) tick(ctx context.Context, now time.Time) error {
 		s.tickConn(c, now)
 	}
 	s.findSlow()
+	s.keepBalance()
 	s.dialMore(ctx, now)
 	s.announceIfDue(now)
 	s.publish()

@@ -15,7 +15,7 @@ const (
 	farewellBound = 3 * time.Second
 	retryAtFirst  = time.Second
 	retryAtMost   = 15 * time.Second
-	moreWanted    = 20 // with fewer connections, a download asks the tracker as often as it may
+	moreWanted    = 20 // outside of the trees: with fewer connections, a download asks the tracker as often as it may
 )
 
 // trackerState is what is known of the tracker.
@@ -106,7 +106,7 @@ func (s *Swarm) handleAnnounce(ctx context.Context, r announceResult) error {
 		s.meet(addr)
 	}
 	wait := r.resp.Interval
-	if s.picker.Missing() > 0 && len(s.conns) < moreWanted {
+	if s.picker.Missing() > 0 && !s.placed() {
 		wait = min(wait, max(r.resp.MinInterval, time.Second))
 	}
 	if t.pending == announce.Completed {

@@ -14,15 +14,15 @@ func spec(index int) pp.RequestSpec {
 func TestExtrasWait(t *testing.T) {
 	var u uplink
 	a, b := newOutbox(&u), newOutbox(&u)
-	b.serve(spec(1), true)
-	a.serve(spec(2), false)
+	b.serve(asked{RequestSpec: spec(1)}, true)
+	a.serve(asked{RequestSpec: spec(2)}, false)
 	if u.free() {
 		t.Error("the uplink is free although a block waits")
 	}
 	if got := b.next(u.free(), nil); got.serve || !got.extras {
 		t.Errorf("an extra did not wait: %+v", got)
 	}
-	if got := a.next(u.free(), nil); !got.serve || got.block != spec(2) {
+	if got := a.next(u.free(), nil); !got.serve || got.block.RequestSpec != spec(2) {
 		t.Errorf("the block of a peer that we feed is not next: %+v", got)
 	}
 	if u.free() {
@@ -35,7 +35,7 @@ func TestExtrasWait(t *testing.T) {
 	default:
 		t.Error("nobody was told that the uplink is free")
 	}
-	if got := b.next(u.free(), nil); !got.serve || got.block != spec(1) {
+	if got := b.next(u.free(), nil); !got.serve || got.block.RequestSpec != spec(1) {
 		t.Errorf("the extra is not next on a free uplink: %+v", got)
 	}
 }
@@ -44,7 +44,7 @@ func TestExtrasWait(t *testing.T) {
 func TestSlowPeerDoesNotHoldExtrasUp(t *testing.T) {
 	var u uplink
 	slow := newOutbox(&u)
-	slow.serve(spec(1), false)
+	slow.serve(asked{RequestSpec: spec(1)}, false)
 	slow.setSlow(true)
 	if !u.free() {
 		t.Error("a slow peer counts")
@@ -62,8 +62,8 @@ func TestSlowPeerDoesNotHoldExtrasUp(t *testing.T) {
 func TestCancelFindsEveryQueue(t *testing.T) {
 	var u uplink
 	o := newOutbox(&u)
-	o.serve(spec(1), false)
-	o.serve(spec(2), true)
+	o.serve(asked{RequestSpec: spec(1)}, false)
+	o.serve(asked{RequestSpec: spec(2)}, true)
 	for i := range 2 {
 		o.cancel(spec(i+1), true)
 	}
