@@ -45,11 +45,15 @@ func (p *Picker) lost(s, got int) bool {
 	if p.fails(s, f) {
 		return st.behind >= st.level // whoever is next to the cause acts first
 	}
-	return st.behind >= hopeless && st.lag > got/tolerable && p.elsewhere(s, f)
+	return st.behind >= hopeless && st.lag > got/tolerable && (p.still(s) || p.elsewhere(s, f))
 }
 
+// still tells that hardly anything comes of a stripe while another one flows. Its feeder may have none itself: backups of several
+// that are gone may wait for each other.
+func (p *Picker) still(s int) bool { return p.stripes[s].flow*slowBy < p.strongest() }
+
 // elsewhere tells whether anybody but the origin has so much more of a stripe than its feeder that changing over to others
-// would make up for a third of what is missing. If nobody has, the stripe comes late from its root on, to everybody alike.
+// would make up for a third of what is missing. If nobody has, and the stripe flows, it comes late from its root on, to everybody alike.
 func (p *Picker) elsewhere(s int, f *peer) bool {
 	st := &p.stripes[s]
 	return 3*(st.front-f.fronts[s]) > st.lag*len(p.stripes)
@@ -59,7 +63,7 @@ func (p *Picker) elsewhere(s int, f *peer) bool {
 // the cause, and no reason to wait until much is missing.
 func (p *Picker) drags(s int) bool {
 	st := &p.stripes[s]
-	return st.waits >= memory && st.lag > slack && st.flow*slowBy < p.strongest()
+	return st.waits >= memory && st.lag > slack && p.still(s)
 }
 
 // fails tells that a stripe comes late through its feeder's fault: the feeder has it and sends it slowly; or it gets

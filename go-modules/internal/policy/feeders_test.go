@@ -8,24 +8,47 @@ func TestLateFromTheRootOn(t *testing.T) {
 	p := newStriped(1000, 100)
 	addPeer(p, third)
 	next := 0
-	goOn := func(ticks int) {
+	goOn := func(ticks int, both bool) {
 		for range ticks {
 			p.PeerHas(first, next)
 			p.PeerHas(second, next) // it gets as much as we do, so it is not the cause
 			fetch(p, first)
+			if both {
+				p.PeerHas(second, next-2*hopeless+1)
+				fetch(p, second)
+			}
 			next += 2
 			p.Tick()
 		}
 	}
-	goOn(3 * hopeless)
-	if lag := p.stripes[1].lag; p.Feeder(1) != second || lag < 2*hopeless {
+	goOn(hopeless, false)
+	goOn(2*hopeless, true)
+	if lag := p.stripes[1].lag; p.Feeder(1) != second || lag < hopeless {
 		t.Fatalf("the stripe is %d pieces behind and comes from peer %d, want the one that was named", lag, p.Feeder(1))
 	}
 	for i := 1; i < next; i += 2 {
 		p.PeerHas(third, i)
 	}
-	goOn(1)
+	goOn(1, true)
 	if got := p.Feeder(1); got != third {
 		t.Errorf("somebody has all of the late stripe, and it comes from peer %d", got)
+	}
+}
+
+// TestNobodyHasAStillStripe: a stripe of which nothing comes moves to the backup even if nobody is known to have any of it. What
+// feeds it may be a circle.
+func TestNobodyHasAStillStripe(t *testing.T) {
+	const backup = PeerID(3)
+	p := newStriped(1000, 100)
+	addPeer(p, backup)
+	p.SetParents(1, 2, second, backup)
+	for i := range 3 * hopeless {
+		p.PeerHas(first, 2*i)
+		p.PeerHas(second, 2*i)
+		fetch(p, first)
+		p.Tick()
+	}
+	if got := p.Feeder(1); got != backup {
+		t.Errorf("the stripe still comes from peer %d, want the backup %d", got, backup)
 	}
 }

@@ -23,7 +23,7 @@ const (
 // the origin alone: farther down nobody is ahead for long, for nobody has more than what came.
 type balance struct {
 	most  int64 // bytes that a root may be ahead
-	lag   int64 // how far the last root was behind the first, when somebody was ahead
+	least int64 // how far the last root was behind the first at the least since somebody is ahead; 0: nobody is
 	stuck int   // ticks since that became less
 }
 
@@ -52,14 +52,15 @@ func (b *balance) tick(roots []*share) {
 		r.ahead = r.sent-least > b.most
 		most = max(most, r.sent)
 	}
-	lag := most - least
-	b.stuck++
-	if lag < b.lag || lag <= b.most {
-		b.stuck = 0
-	}
-	b.lag = lag
-	if b.stuck >= trialTicks {
-		b.most, b.stuck = 2*lag, 0
+	switch lag := most - least; {
+	case lag <= b.most:
+		b.least, b.stuck = 0, 0
+	case b.least == 0 || lag < b.least:
+		b.least, b.stuck = lag, 0
+	case b.stuck+1 < trialTicks:
+		b.stuck++
+	default:
+		b.most, b.least, b.stuck = 2*lag, 0, 0
 	}
 }
 
