@@ -68,15 +68,25 @@ func TestNobodyWaitsForTheSlow(t *testing.T) {
 
 func TestNewcomerStartsWithTheLast(t *testing.T) {
 	b := balance{most: 10}
-	first, second := &share{sent: 500, root: true}, &share{sent: 505, root: true}
+	first, second := &share{sent: 20, root: true, known: true}, &share{sent: 25, root: true, known: true}
 	newcomer := &share{sent: 0}
 	b.tick([]*share{first, second, newcomer})
-	if newcomer.sent != 500 || first.ahead || second.ahead || newcomer.ahead {
+	if newcomer.sent != 20 || first.ahead || second.ahead || newcomer.ahead {
 		t.Errorf("first %+v, second %+v, newcomer %+v", first, second, newcomer)
 	}
 	first.sent += 11
 	if b.tick([]*share{first, second, newcomer}); !first.ahead || second.ahead || newcomer.ahead {
 		t.Errorf("11 ahead: first %+v, second %+v, newcomer %+v", first, second, newcomer)
+	}
+}
+
+func TestLateRootsAreNotWaitedFor(t *testing.T) {
+	b := balance{most: 10}
+	first, second := &share{sent: lateBy*10 + 1, root: true, known: true}, &share{}
+	b.tick([]*share{first, second})
+	first.sent += 100
+	if b.tick([]*share{first, second}); first.ahead {
+		t.Errorf("%+v is held back for %+v, which came late", first, second)
 	}
 }
 
@@ -86,7 +96,7 @@ func TestSomebodyIsNeverAhead(t *testing.T) {
 		b := balance{most: rapid.Int64Range(1, 1000).Draw(t, "most")}
 		roots := make([]*share, rapid.IntRange(1, 5).Draw(t, "roots"))
 		for i := range roots {
-			roots[i] = &share{}
+			roots[i] = &share{known: true}
 		}
 		for range rapid.IntRange(1, 50).Draw(t, "ticks") {
 			before, least := b.most, int64(-1)
