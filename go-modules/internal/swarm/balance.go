@@ -72,7 +72,8 @@ func (b *balance) tick(roots []*share) {
 	}
 }
 
-// keepBalance is what the origin does about it in each tick.
+// keepBalance is what the origin does about it in each tick. Only the first ranks count, which are the roots: whoever else it feeds for a
+// moment wants little, and nobody is to wait for that.
 func (s *Swarm) keepBalance() {
 	if !s.cfg.Seeder || s.place.stripes < 2 {
 		return

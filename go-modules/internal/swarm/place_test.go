@@ -53,6 +53,42 @@ func ranked(t *testing.T, rank, size int, ranks ...int) *Swarm {
 	return s
 }
 
+// TestOnlyRootsAreHeldBack: the origin feeds ranks 0 and 1, and for a moment rank 5 too.
+func TestOnlyRootsAreHeldBack(t *testing.T) {
+	for name, row := range map[string]struct {
+		seeder bool
+		behind int // the connection that is sent nothing
+		ahead  []bool
+	}{
+		"a root is behind":        {true, 1, []bool{true, false, false}},
+		"somebody else is behind": {true, 2, []bool{false, false, false}},
+		"not the origin":          {false, 1, []bool{false, false, false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := ranked(t, announce.NoRank, 6, 0, 1, 5)
+			s.cfg.Seeder = row.seeder
+			for _, c := range s.conns {
+				c.fed = []bool{true}
+				c.out.serve(asked{}, false)
+			}
+			for range 2 {
+				s.keepBalance()
+				for id, c := range s.conns {
+					if int(id) != row.behind {
+						c.out.sent.Add((leadMost + 1) * s.cfg.Torrent.PieceLength)
+					}
+				}
+			}
+			s.keepBalance()
+			for id, want := range row.ahead {
+				if got := s.conns[policy.PeerID(id)].out.ahead.Load(); got != want {
+					t.Errorf("connection %d is held back: %v, want %v", id, got, want)
+				}
+			}
+		})
+	}
+}
+
 // TestBackupsAreNotForTheStart: ranks 2 and 3 are fed by 0 and 1, which in turn are fed by the origin.
 func TestBackupsAreNotForTheStart(t *testing.T) {
 	for name, row := range map[string]struct {
