@@ -43,7 +43,7 @@ type conn struct {
 	fed        []bool             // stripes that it wants us to feed it
 	feeds      []int              // stripes that it was told to feed us
 	feedID     pp.ExtensionNumber // of the feed message, as it wants it; 0: it does not know it
-	held       []pp.RequestSpec   // its requests for what we do not have yet
+	held       []asked            // its requests for what we do not have yet
 	haves      []int              // pieces that it is to be told of with the next tick
 	untold     int                // ticks since it was told of any
 	upSeen     int64              // of what was sent to it, at the last tick

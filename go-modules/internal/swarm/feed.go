@@ -58,11 +58,11 @@ func (s *Swarm) feed(c *conn, payload []byte) {
 			c.fed[stripe] = true
 		}
 	}
-	c.held = slices.DeleteFunc(c.held, func(r pp.RequestSpec) bool {
+	c.held = slices.DeleteFunc(c.held, func(r asked) bool {
 		if len(stripes) > 0 && (s.place.stripes == 0 || s.feeds(c, int(r.Index))) {
 			return false
 		}
-		c.out.send(reject(r))
+		c.out.send(reject(r.RequestSpec))
 		return true
 	})
 }
@@ -78,32 +78,21 @@ func (c *conn) hold(r pp.RequestSpec) bool {
 	if !slices.Contains(c.fed, true) || len(c.held) >= ownReqq {
 		return false
 	}
-	c.held = append(c.held, r)
+	c.held = append(c.held, asked{RequestSpec: r})
 	return true
 }
 
 // release serves the requests for a piece that have waited for it.
 func (s *Swarm) release(c *conn, piece int) {
-	c.held = slices.DeleteFunc(c.held, func(r pp.RequestSpec) bool {
+	c.held = slices.DeleteFunc(c.held, func(r asked) bool {
 		if int(r.Index) != piece {
 			return false
 		}
-		if !c.out.serve(s.asked(r), false) {
-			c.out.send(reject(r))
+		if !c.out.serve(s.asked(r.RequestSpec), false) {
+			c.out.send(reject(r.RequestSpec))
 		}
 		return true
 	})
-}
-
-// cancel takes a request back.
-func (s *Swarm) cancel(c *conn, r pp.RequestSpec) {
-	if take(&c.held, func(held pp.RequestSpec) bool { return held == r }) {
-		if c.fast {
-			c.out.send(reject(r))
-		}
-		return
-	}
-	c.out.cancel(r, c.fast)
 }
 
 // findSlow marks the peers that take much less than the others: the uplink is not full because they wait.

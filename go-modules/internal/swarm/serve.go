@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -107,26 +106,6 @@ func (o *outbox) setSlow(slow bool) {
 	defer o.mu.Unlock()
 	o.slow = slow
 	o.count(len(o.serves) > 0)
-}
-
-// cancel takes a block out of the queue and, to a peer that knows the fast extension, says so.
-func (o *outbox) cancel(r pp.RequestSpec, fast bool) {
-	o.mu.Lock()
-	same := func(a asked) bool { return a.RequestSpec == r }
-	found := take(&o.serves, same) || take(&o.extras, same)
-	o.mu.Unlock()
-	if found && fast {
-		o.send(reject(r))
-	}
-}
-
-// take removes the first request that is the one meant from a list, if there is one.
-func take[T any](list *[]T, meant func(T) bool) bool {
-	i := slices.IndexFunc(*list, meant)
-	if i >= 0 {
-		*list = slices.Delete(*list, i, i+1)
-	}
-	return i >= 0
 }
 
 func (o *outbox) close() {

@@ -58,17 +58,3 @@ func TestSlowPeerDoesNotHoldExtrasUp(t *testing.T) {
 		t.Error("a connection that has ended counts")
 	}
 }
-
-func TestCancelFindsEveryQueue(t *testing.T) {
-	var u uplink
-	o := newOutbox(&u)
-	o.serve(asked{RequestSpec: spec(1)}, false)
-	o.serve(asked{RequestSpec: spec(2)}, true)
-	for i := range 2 {
-		o.cancel(spec(i+1), true)
-	}
-	got := o.next(true, nil)
-	if got.serve || len(got.msgs) != 2 || got.msgs[0].Type != pp.Reject || !u.free() {
-		t.Errorf("after both blocks were cancelled: %+v", got)
-	}
-}
