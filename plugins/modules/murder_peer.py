@@ -59,8 +59,8 @@ options:
     type: str
   infohash:
     description:
-      - The infohash of a torrent, as M(corvus.murder.murder_seed) returns it. The host gets the C(.torrent) from O(tracker), which
-        has it from the seeder, and verifies it by the infohash.
+      - The infohash of a torrent, as M(corvus.murder.murder_seed) returns it. The host gets the C(.torrent) from O(tracker),
+        which has it from the seeder, and verifies it by the infohash.
       - The tracker has to be M(corvus.murder.murder_tracker).
     type: str
   dest:
