@@ -50,11 +50,18 @@ options:
     default: present
   torrent:
     description:
-      - Path of the C(.torrent) on the host. This or O(torrent_content) is needed with O(state=present) and O(state=started).
+      - Path of the C(.torrent) on the host. This, O(torrent_content) or O(infohash) is needed with O(state=present) and
+        O(state=started).
     type: path
   torrent_content:
     description:
       - The C(.torrent) itself in base64, as M(corvus.murder.murder_seed) returns it.
+    type: str
+  infohash:
+    description:
+      - The infohash of a torrent, as M(corvus.murder.murder_seed) returns it. The host gets the C(.torrent) from O(tracker),
+        which has it from the seeder, and verifies it by the infohash.
+      - The tracker has to be M(corvus.murder.murder_tracker).
     type: str
   dest:
     description:
@@ -66,6 +73,7 @@ options:
   tracker:
     description:
       - Tracker to use instead of the one that the torrent names, as V(HOST:PORT) or as an announce URL.
+      - It is needed with O(infohash).
     type: str
   verify:
     description:
@@ -264,12 +272,14 @@ EXAMPLES = r"""
 - name: Begin everywhere
   corvus.murder.murder_peer:
     state: started
-    torrent_content: "{{ seed.torrent_content }}"
+    infohash: "{{ seed.infohash }}"
+    tracker: tracker.example.com:8998
     dest: /srv/www
 
 - name: Wait for all
   corvus.murder.murder_peer:
-    torrent_content: "{{ seed.torrent_content }}"
+    infohash: "{{ seed.infohash }}"
+    tracker: tracker.example.com:8998
     dest: /srv/www
 
 - name: Put a configuration in place that its program accepts, and keep the old one

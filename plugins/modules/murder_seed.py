@@ -81,6 +81,14 @@ options:
       - Seconds without a connected peer after which the seeder ends by itself. With V(0) it never does.
     type: int
     default: 3600
+  return_content:
+    description:
+      - Return the C(.torrent) itself as RV(torrent_content). It has 20 bytes for each piece and about 80 for each file, a third
+        more in base64, so V(false) keeps large ones out of results, logs and variables.
+      - Peers do not need it where the tracker is M(corvus.murder.murder_tracker), which gets the C(.torrent) from the seeder in
+        any case; they take RV(infohash).
+    type: bool
+    default: true
 seealso:
   - module: corvus.murder.murder_tracker
   - module: corvus.murder.murder_peer
@@ -96,7 +104,8 @@ EXAMPLES = r"""
 
 - name: Have it on all hosts
   corvus.murder.murder_peer:
-    torrent_content: "{{ seed.torrent_content }}"
+    infohash: "{{ seed.infohash }}"
+    tracker: tracker.example.com:8998
     token: "{{ vault_murder_token }}"
     dest: /opt/app-2.4.tar
 
@@ -116,7 +125,7 @@ torrent:
   sample: /srv/releases/app-2.4.tar.torrent
 torrent_content:
   description: The C(.torrent) itself, in base64; the option O(corvus.murder.murder_peer#module:torrent_content).
-  returned: when O(state=started) or O(state=present)
+  returned: when O(state=started) or O(state=present) and O(return_content=true)
   type: str
   sample: ZDg6YW5ub3VuY2UzMDpodHRwOi8v...
 infohash:

@@ -15,6 +15,8 @@ description:
   - Starts a tracker as a daemon, or stops it. The tracker tells the peers of a swarm about each other, and who of them
     should fetch what from whom.
   - It serves only torrents that a seeder of M(corvus.murder.murder_seed) has registered.
+  - It keeps the C(.torrent) of these in O(state_dir), compressed, 1 GiB of them at most, and gives it to peers that know
+    O(token).
   - There is one tracker for each port. Starting one that runs already with the same options changes nothing.
 extends_documentation_fragment:
   - corvus.murder.murder

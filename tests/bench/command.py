@@ -81,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     deploy = actions.add_parser("deploy", help="whole playbook runs on ssh hosts")
     deploy.add_argument("--hosts", type=int, nargs="+", default=[11])
     deploy.add_argument("--size", type=_size, nargs="+", default=[_size("56M")])
-    deploy.add_argument("--kind", nargs="+", default=playbooks.KINDS, choices=playbooks.KINDS)
+    deploy.add_argument("--files", type=int, default=1, help="so many files of together that size")
+    kinds = (*playbooks.KINDS, playbooks.UNCHANGED)
+    deploy.add_argument("--kind", nargs="+", default=playbooks.KINDS, choices=kinds)
     deploy.add_argument("--repeat", type=int, default=1)
     deploy.set_defaults(act=_deploy, rig=True)
 
@@ -156,7 +158,7 @@ def told(outcome: Outcome) -> str:
 
 def _deploy(options: argparse.Namespace) -> int:
     done = []
-    for deploy in playbooks.run(playbooks.Plan(options.kind, options.hosts, options.size, options.repeat)):
+    for deploy in playbooks.run(playbooks.Plan(options.kind, options.hosts, options.size, options.repeat, options.files)):
         done.append(deploy)
         print(deploy.told(), flush=True)
     print(report.plain(playbooks.rows(done)), end="")

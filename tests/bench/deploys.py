@@ -17,7 +17,7 @@ from e2e.lab import CHECKOUT, DEPLOY, Lab
 from fleet import Fleet
 
 from . import svg
-from .artifacts import File
+from .artifacts import Artifact, File, Tree
 from .rig import lighten
 
 MB = 1_000_000
@@ -26,6 +26,8 @@ FORKS = 12
 SOURCE, DEST = "/srv/artifact", "/srv/delivered"
 COLLECTIONS = CHECKOUT / "build" / "bench"  # where ansible.posix is, which has synchronize
 MURDER, AGAIN = "deploy.yml", "deploy.yml, program there"
+UNCHANGED = "deploy.yml, artifact there"  # by hand, after one of the others
+OURS = (MURDER, AGAIN, UNCHANGED)
 KINDS = (MURDER, AGAIN, "copy", "synchronize")
 TASKS = {
     "copy": {"ansible.builtin.copy": {"src": SOURCE, "dest": DEST}},
@@ -35,7 +37,7 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Deploy:
-    """One playbook run: wall seconds of the whole command, bytes that the controller's link sent."""
+    """One playbook run with so many files: wall seconds of the whole command, bytes that the controller's link sent."""
 
     kind: str
     hosts: int
@@ -43,10 +45,12 @@ class Deploy:
     seconds: float = 0.0
     sent: int = 0
     error: str = ""
+    files: int = 1
 
     def told(self) -> str:
         """Return this run in words."""
-        where = f"{self.kind}, {self.hosts} hosts, {self.size / MB:g} MB: "
+        files = f" in {self.files:,} files" if self.files > 1 else ""
+        where = f"{self.kind}, {self.hosts} hosts, {self.size / MB:g} MB{files}: "
         return where + (self.error or f"{self.seconds:.1f} s, controller sent {self.sent / MB:.0f} MB")
 
 
@@ -58,6 +62,7 @@ class Plan:
     hosts: Sequence[int]
     sizes: Sequence[int]
     repeat: int = 1
+    files: int = 1
 
     def runs(self) -> Iterator[tuple[str, int, int]]:
         """Yield kind, hosts and size of every run, the kinds in turns."""
@@ -74,10 +79,12 @@ def run(*plans: Plan) -> Iterator[Deploy]:
     fleet = Fleet.up(max(hosts for plan in plans for hosts in plan.hosts), rate=f"{RATE}mbit", firewall=False)
     try:
         lighten(fleet)
-        lab = Lab(fleet)
+        lab, made = Lab(fleet), None
         for plan in plans:
             for kind, hosts, size in plan.runs():
-                yield _deploy(lab, kind, hosts, size)
+                if made != (size, plan.files):
+                    artifact, made = _make(lab.controller.path(SOURCE), size, plan.files), (size, plan.files)
+                yield _deploy(lab, kind, hosts, artifact)
     finally:
         fleet.down()
 
@@ -89,24 +96,37 @@ def missing(kind: str) -> str:
     return "" if kind != "synchronize" or shutil.which("rsync") else "rsync is not installed"
 
 
-def _deploy(lab: Lab, kind: str, hosts: int, size: int) -> Deploy:
+def _make(path: Path, size: int, files: int) -> Artifact:
+    _remove(path)
+    return File.make(path, size) if files == 1 else Tree.make(path, files, size // files)
+
+
+def _deploy(lab: Lab, kind: str, hosts: int, artifact: Artifact) -> Deploy:
+    result = Deploy(kind, hosts, artifact.size, files=artifact.files)
     if why := missing(kind):
-        return Deploy(kind, hosts, size, error=f"not run: {why}")
+        return dataclasses.replace(result, error=f"not run: {why}")
     peers = lab.fleet.peers[:hosts]
-    artifact = File.make(lab.controller.path(SOURCE), size)
     for host in peers:
-        host.path(DEST).unlink(missing_ok=True)
-        if kind != AGAIN:
+        if kind != UNCHANGED:
+            _remove(host.path(DEST))
+        if kind not in (AGAIN, UNCHANGED):
             shutil.rmtree(host.path("/root/.cache/corvus.murder"), ignore_errors=True)
     began, sent = time.monotonic(), _sent(lab.fleet)
     try:
         done = _play(lab, kind, lab.inventory(*peers))
     except subprocess.TimeoutExpired as problem:
-        return Deploy(kind, hosts, size, error=f"failed: {problem}")
+        return dataclasses.replace(result, error=f"failed: {problem}")
     seconds = time.monotonic() - began
     wrong = [host.name for host in peers if not artifact.same(host.path(DEST))]
     error = f"failed on {', '.join(wrong)}: {done[-2000:]}" if wrong else ""
-    return Deploy(kind, hosts, size, round(seconds, 2), _sent(lab.fleet) - sent, error)
+    return dataclasses.replace(result, seconds=round(seconds, 2), sent=_sent(lab.fleet) - sent, error=error)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _play(lab: Lab, kind: str, inventory: str) -> str:
@@ -116,7 +136,7 @@ def _play(lab: Lab, kind: str, inventory: str) -> str:
         "ANSIBLE_COLLECTIONS_PATH": f"{CHECKOUT}/build:{COLLECTIONS}",
         "ANSIBLE_SSH_CONTROL_PATH_DIR": controls,
     }
-    extra = {"murder_src": SOURCE, "murder_dest": DEST} if kind in (MURDER, AGAIN) else {}
+    extra = {"murder_src": SOURCE, "murder_dest": DEST} if kind in OURS else {}
     playbook = DEPLOY
     if not extra:
         playbook = f"/tmp/{kind}.yml"

@@ -19,6 +19,11 @@ def test_plan_takes_kinds_in_turns():
     assert kinds == [("a", 2), ("b", 2)] * 2 + [("a", 3), ("b", 3)] * 2
 
 
+def test_runs_of_trees_say_so():
+    run = Deploy("deploy.yml", 5, 200 * MB, 30.0, files=200_000)
+    assert run.told().startswith("deploy.yml, 5 hosts, 200 MB in 200,000 files: 30.0 s")
+
+
 def test_rows_have_medians_and_the_share():
     header, small, large = deploys.rows(RUNS)
     assert dict(zip(header, large)) == {

@@ -66,7 +66,8 @@ def stage(lab, fleet):
     traces = [Trace.of(host) for host in hosts]
     for host in hosts:
         host.run("iptables", "-I", "INPUT", "-s", "10.77.0.0/16", "-j", "ACCEPT")
-    first.run("sh", "-c", f"echo {fleet.controller.address} tracker.example.com >>/etc/hosts")
+    for host in (first, second):
+        host.run("sh", "-c", f"echo {fleet.controller.address} tracker.example.com >>/etc/hosts")
     inventory = lab.inventory(first, second)
 
     def run(*plays: dict):

@@ -121,18 +121,7 @@ type answer struct {
 func (c *Client) do(ctx context.Context, method string, u *url.URL, body []byte) (answer, error) {
 	bounded, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(bounded, method, u.String(), bytes.NewReader(body))
-	if err != nil {
-		return answer{}, fmt.Errorf("make request to %s: %w", c.shown, bare(err))
-	}
-	request.Header.Set("User-Agent", ServerHeader)
-	if c.token != "" {
-		request.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	response, err := c.http.Do(request)
+	response, err := c.send(bounded, method, u, bytes.NewReader(body), int64(len(body)))
 	if err != nil {
 		return answer{}, c.unreachable(ctx, err)
 	}
@@ -146,6 +135,20 @@ func (c *Client) do(ctx context.Context, method string, u *url.URL, body []byte)
 		return answer{}, c.notTracker(a, fmt.Errorf("more than %d bytes", maxBody))
 	}
 	return a, nil
+}
+
+// send sends a request with size bytes of body and returns when the answer begins. Its error is that of net/http.
+func (c *Client) send(ctx context.Context, method string, u *url.URL, body io.Reader, size int64) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	request.ContentLength = size
+	request.Header.Set("User-Agent", ServerHeader)
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return c.http.Do(request)
 }
 
 // bare strips the URL that net/http puts into its errors: its query may hold a secret.

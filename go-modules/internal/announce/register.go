@@ -52,6 +52,11 @@ func (c *Client) manage(ctx context.Context, method string, infohash [20]byte, v
 	case a.code == http.StatusOK || a.code == http.StatusCreated || a.code == http.StatusNoContent:
 		return nil
 	}
+	return c.declined(a)
+}
+
+// declined makes the error of our tracker's answer that is no success.
+func (c *Client) declined(a answer) error {
 	var refusal RegistrationError
 	if json.Unmarshal(a.body, &refusal) != nil || refusal.Error == "" {
 		return c.notTracker(a, nil)

@@ -91,6 +91,9 @@ func (d *differences) diff(p *Plan) Diff {
 // Attributes compares mode, owner and group of what is at Dest with the options and, in a tree, the modes that the torrent
 // carries, and changes them when apply says so. It is for an artifact that is Complete.
 func (p *Plan) Attributes(apply bool) (changed bool, diff Diff, err error) {
+	if p.settled {
+		return false, Diff{}, nil
+	}
 	return p.compareAttributes(apply, false)
 }
 
@@ -149,17 +152,7 @@ func (p *Plan) adjust(c *cursor, path, label string, meta Meta, apply bool, d *d
 	if err != nil {
 		return because(err, "Destination %s cannot be read", show(c.root.join(path)))
 	}
-	mode := stat.Mode & 0o7777
-	dir := stat.Mode&unix.S_IFMT == unix.S_IFDIR
-	if meta.HasMode {
-		mode = meta.Mode
-	}
-	if option := p.option(dir); option != nil {
-		mode = option(stat.Mode&0o7777, dir)
-	}
-	if stat.Mode&unix.S_IFMT == unix.S_IFLNK {
-		mode = stat.Mode & 0o7777 // links have none of their own
-	}
+	mode := p.modeFor(&stat, meta)
 	before, after := map[string]any{}, map[string]any{}
 	if mode != stat.Mode&0o7777 {
 		before["mode"], after["mode"] = octal(stat.Mode&0o7777), octal(mode)
@@ -196,6 +189,21 @@ func (p *Plan) adjust(c *cursor, path, label string, meta Meta, apply bool, d *d
 		return because(err, "Attributes of %s cannot be changed", show(c.root.join(path)))
 	}
 	return nil
+}
+
+// modeFor is the permission bits that an entry shall have.
+func (p *Plan) modeFor(stat *unix.Stat_t, meta Meta) uint32 {
+	dir := stat.Mode&unix.S_IFMT == unix.S_IFDIR
+	if stat.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return stat.Mode & 0o7777 // links have none of their own
+	}
+	if option := p.option(dir); option != nil {
+		return option(stat.Mode&0o7777, dir)
+	}
+	if meta.HasMode {
+		return meta.Mode
+	}
+	return stat.Mode & 0o7777
 }
 
 func (p *Plan) option(dir bool) modeOf {

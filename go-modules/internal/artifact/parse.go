@@ -15,6 +15,9 @@ import (
 // maxEntries bounds files and directories together, so that a hostile torrent of MaxTorrentSize costs no more memory than its size.
 const maxEntries = 2 << 20
 
+// sampleFiles is how many files tell how many there are in all, by the bytes that they take of the torrent.
+const sampleFiles = 1000
+
 // Load reads and parses the .torrent at path. Its errors name the path.
 func Load(path string) (*Torrent, error) {
 	file, err := os.Open(path)
@@ -140,7 +143,10 @@ func parseInfo(d *decoder) (*info, error) {
 
 func (in *info) parseFiles(d *decoder) error {
 	return d.list("files", func() error {
-		if len(in.files) == maxEntries {
+		switch len(in.files) {
+		case sampleFiles: // copying a growing list again and again would take as long as reading it
+			in.files = slices.Grow(in.files, min(maxEntries, sampleFiles*len(d.data)/d.pos)-sampleFiles)
+		case maxEntries:
 			return d.fail("it has more than %d files", maxEntries)
 		}
 		file, err := parseFile(d)

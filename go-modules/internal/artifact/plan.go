@@ -45,6 +45,7 @@ type Plan struct {
 	merged   bool       // Place has begun to change the staged tree
 	unpack   *unpacking // nil unless the artifact is an archive to be unpacked
 	rootMode *uint32    // mode of a tree's root that is set after the switch
+	settled  bool       // Matches has found every mode and owner as it shall be
 }
 
 // NewPlan checks all that can be checked beforehand and writes nothing. Errors name the destination and say what to do.
@@ -235,10 +236,7 @@ func (p *Plan) checkDest() error {
 	if p.readOnly == nil {
 		p.readOnly = writable(p.Dest)
 	}
-	if p.asked.Delete {
-		return nil // what is in the way goes
-	}
-	return p.checkConflicts()
+	return nil
 }
 
 // checkMounts refuses what cannot be renamed: a mount point at Dest or inside it.
@@ -260,8 +258,12 @@ func (p *Plan) checkMounts() error {
 	return nil
 }
 
-// checkConflicts looks for directories with content where the artifact has a file or symlink. Nothing is ever lost in one.
+// checkConflicts looks for directories with content where the artifact has a file or symlink. Nothing is ever lost in one, unless
+// the option delete says so.
 func (p *Plan) checkConflicts() error {
+	if !p.exists || p.torrent.Single || p.asked.Delete || p.unpack != nil {
+		return nil
+	}
 	dest, err := openRoot(p.Dest)
 	if err != nil {
 		return because(err, "Destination %s cannot be read", show(p.Dest))

@@ -37,7 +37,6 @@ func TestPlansThatAreRefused(t *testing.T) {
 		{one, PlaceOptions{Dest: top + "/pipe"}, "Destination " + top + "/pipe is a named pipe; only files and directories can be replaced"},
 		{one, PlaceOptions{Dest: "/dev/null"}, "Destination /dev/null is a character device"},
 		{all, PlaceOptions{Dest: top + "/file"}, "Destination " + top + "/file is a file, but the artifact is a directory; remove the file or"},
-		{all, PlaceOptions{Dest: top + "/full"}, "Destination " + top + "/full/d/f is a directory that is not empty, but a file of that name"},
 		{all, PlaceOptions{Dest: "/"}, "Destination / is a mount point"},
 		{all, PlaceOptions{Dest: "/proc"}, "Destination /proc is a mount point and cannot be replaced as a whole"},
 		{one, PlaceOptions{Dest: top + "/a", Owner: "no such user"}, `Owner "no such user" does not exist on this host`},
@@ -47,6 +46,11 @@ func TestPlansThatAreRefused(t *testing.T) {
 	} {
 		_, err := NewPlan(c.torrent, c.o)
 		wantError(t, err, c.want)
+	}
+	full := plan(t, all, PlaceOptions{Dest: top + "/full"})
+	wantError(t, full.Space(), "Destination "+top+"/full/d/f is a directory that is not empty, but a file of that name")
+	if err := plan(t, all, PlaceOptions{Dest: top + "/full", Delete: true}).Space(); err != nil {
+		t.Errorf("with delete: %v", err)
 	}
 	noStaging(t, top)
 }

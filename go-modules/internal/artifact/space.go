@@ -11,10 +11,13 @@ import (
 )
 
 // Space says ErrNoSpace, with numbers, when what is still missing in the staging does not fit on its filesystem; and why,
-// when the destination cannot be written to at all.
+// when the destination cannot be written to at all, or holds what is in the way. It is for an artifact that is not Complete.
 func (p *Plan) Space() error {
 	if p.readOnly != nil {
 		return p.readOnly
+	}
+	if err := p.checkConflicts(); err != nil {
+		return err
 	}
 	var fs unix.Statfs_t
 	home := existing(p.home)

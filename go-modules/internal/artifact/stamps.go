@@ -28,6 +28,7 @@ type stamper struct {
 	now             int64 // nanoseconds since 1970
 	racy            bool
 	off             bool // a modification time is not the one that the torrent carries
+	settled         bool // every mode and owner is as it shall be
 }
 
 func (s *stamper) add(file *File, stat *unix.Stat_t) {
@@ -44,10 +45,10 @@ func (s *stamper) add(file *File, stat *unix.Stat_t) {
 	s.off = s.off || file.HasTime && stat.Mtim.Sec != file.ModTime
 }
 
-// stamp takes the stamps of what is at Dest: one lstat(2) for each entry. It returns nil where anything is missing, or of
-// another type or size.
+// stamp takes the stamps of what is at Dest: one lstat(2) for each entry, the only one of a run that changes nothing. It returns nil
+// where anything is missing, or of another type or size.
 func (p *Plan) stamp() *stamper {
-	s := &stamper{content: sha256.New(), change: sha256.New(), now: time.Now().UnixNano()}
+	s := &stamper{content: sha256.New(), change: sha256.New(), now: time.Now().UnixNano(), settled: p.asksLittle()}
 	top := p.Dest
 	if p.torrent.Single {
 		top = p.dir
@@ -59,10 +60,16 @@ func (p *Plan) stamp() *stamper {
 	defer dest.Close()
 	c := cursor{root: dest}
 	defer c.close()
+	if stat, err := c.stat(""); err != nil || !p.becoming(&stat, Meta{}) {
+		s.settled = false
+	}
 	for i := range p.torrent.Dirs {
-		if stat, err := c.stat(p.torrent.Dirs[i].Path); err != nil || stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+		dir := &p.torrent.Dirs[i]
+		stat, err := c.stat(dir.Path)
+		if err != nil || stat.Mode&unix.S_IFMT != unix.S_IFDIR {
 			return nil
 		}
+		s.settled = s.settled && p.becoming(&stat, dir.Meta)
 	}
 	for i := range p.torrent.Files {
 		file := &p.torrent.Files[i]
@@ -78,8 +85,19 @@ func (p *Plan) stamp() *stamper {
 			return nil
 		}
 		s.add(file, &stat)
+		s.settled = s.settled && file.Hardlink == "" && p.becoming(&stat, file.Meta)
 	}
 	return s
+}
+
+// asksLittle says whether modes and owners are all that is to be looked at: lstat(2) does not tell of the rest.
+func (p *Plan) asksLittle() bool {
+	return !p.torrent.Single && p.flags == nil && (p.context == nil || p.context.parts == [4]string{})
+}
+
+// becoming says whether an entry of a tree has its mode and owner.
+func (p *Plan) becoming(stat *unix.Stat_t, meta Meta) bool {
+	return p.modeFor(stat, meta) == stat.Mode&0o7777 && !p.owner(meta).differs(stat)
 }
 
 // fits says whether something at the file's place has its type and size.
@@ -107,7 +125,9 @@ func (p *Plan) Matches(rec Record) bool {
 		return false
 	}
 	now := p.stamp()
-	return now != nil && now.stamps() == rec.Stamps
+	matches := now != nil && now.stamps() == rec.Stamps
+	p.settled = matches && now.settled
+	return matches
 }
 
 // Certify is Complete, in which every byte is read, with a record of what was found, for the next time. The record has no stamps, and so vouches for

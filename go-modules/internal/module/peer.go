@@ -24,6 +24,7 @@ type peerOptions struct {
 	place          artifact.PlaceOptions
 	torrent        string
 	torrentContent string
+	infohash       string
 	seedTime       int
 	timeout        int
 	stallTimeout   int
@@ -62,6 +63,7 @@ func peerModule() ansible.Module {
 	o.common.declare(s, "present", "started", "stopped", "absent", "rolledback")
 	s.Path(&o.torrent, "torrent", "", "path of the .torrent on this host")
 	s.String(&o.torrentContent, "torrent_content", "", "the .torrent itself in base64")
+	s.String(&o.infohash, "infohash", "", "infohash of a torrent whose .torrent the tracker has got from the seeder")
 	s.Path(&o.place.Dest, "dest", "", "where the artifact shall be").Required()
 	o.reach.declare(s)
 	s.Int(&o.seedTime, "seed_time", 30, "seconds to go on seeding once the artifact is in place").Range(0, 1<<31)
@@ -75,9 +77,9 @@ func peerModule() ansible.Module {
 	s.String(&o.tracker, "tracker", "", "tracker to use instead of the torrent's own")
 	s.Choice(&o.verify, "verify", quick, "how to find out whether the artifact is in place already", quick, full)
 	s.Paths(&o.place.Reuse, "reuse", "files and directories of this host that may hold parts of the artifact")
-	s.MutuallyExclusive("torrent", "torrent_content")
+	s.MutuallyExclusive("torrent", "torrent_content", "infohash")
 	for _, state := range []string{"present", "started"} {
-		s.RequiredOneOfIf("state", state, "torrent", "torrent_content")
+		s.RequiredOneOfIf("state", state, "torrent", "torrent_content", "infohash")
 	}
 	return ansible.Module{Spec: s, Run: againIfRunning(o.run)}
 }
@@ -103,7 +105,7 @@ func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	case "rolledback":
 		return o.rollBack(ctx, call, inst)
 	}
-	t, err := o.load()
+	t, err := o.load(ctx)
 	if err != nil {
 		return ansible.Result{}, err
 	}
@@ -129,9 +131,12 @@ func peerInstance(stateDir, dest string) (*daemon.Instance, error) {
 }
 
 // load reads and validates the torrent.
-func (o *peerOptions) load() (*artifact.Torrent, error) {
+func (o *peerOptions) load(ctx context.Context) (*artifact.Torrent, error) {
 	if o.torrent != "" {
 		return artifact.Load(o.torrent)
+	}
+	if o.infohash != "" {
+		return o.fetch(ctx)
 	}
 	content := strings.Join(strings.Fields(o.torrentContent), "")
 	raw, err := base64.StdEncoding.DecodeString(content)

@@ -31,6 +31,7 @@ type seedOptions struct {
 	special     string
 	uploadLimit int64
 	idleTimeout int
+	content     bool
 }
 
 // seedConfig is what the seeding daemon is started with.
@@ -62,6 +63,7 @@ func seedModule() ansible.Module {
 	s.Choice(&o.special, "special", "refuse", "what becomes of pipes, sockets and devices in a directory", "refuse", "skip")
 	s.Size(&o.uploadLimit, "upload_limit", 0, "bytes a second, 64K or more; 0 means no limit")
 	s.Int(&o.idleTimeout, "idle_timeout", 3600, "seconds without a connected peer after which it ends by itself; 0 means never").Range(0, 1<<31)
+	s.Bool(&o.content, "return_content", true, "return the .torrent itself as torrent_content")
 	s.RequiredIf("state", "started", "src", "tracker")
 	s.RequiredIf("state", "present", "src")
 	s.RequiredOneOf("src", "torrent")
@@ -91,6 +93,9 @@ func (o *seedOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 		return ansible.Result{}, err
 	}
 	values := torrentValues(t)
+	if o.content {
+		values["torrent_content"] = base64.StdEncoding.EncodeToString(t.Raw)
+	}
 	values["torrent"], values["state"], values["pid"], values["port"] = o.torrent, o.state, 0, 0
 	values["left_out"] = append([]string{}, source.Skipped...)
 	if o.state == "present" {
@@ -273,11 +278,10 @@ func torrentValues(t *artifact.Torrent) map[string]any {
 		}
 	}
 	return map[string]any{
-		"torrent_content": base64.StdEncoding.EncodeToString(t.Raw),
-		"infohash":        hex.EncodeToString(t.Infohash[:]),
-		"size":            t.Size,
-		"piece_size":      t.PieceLength,
-		"pieces":          t.NumPieces(),
-		"files":           files,
+		"infohash":   hex.EncodeToString(t.Infohash[:]),
+		"size":       t.Size,
+		"piece_size": t.PieceLength,
+		"pieces":     t.NumPieces(),
+		"files":      files,
 	}
 }

@@ -77,7 +77,7 @@ type seedStatus struct {
 	Stats    swarm.Stats `json:"stats"`
 }
 
-// register makes the torrent known to our tracker; a foreign tracker needs no registration.
+// register makes the torrent known to our tracker, and leaves the .torrent there for the peers; a foreign tracker needs no registration.
 func register(ctx context.Context, client *announce.Client, t *artifact.Torrent) error {
 	err := client.Register(ctx, announce.Torrent{
 		Infohash: t.Infohash, Name: t.Name, Size: t.Size, PieceLength: t.PieceLength, Pieces: int64(t.NumPieces()),
@@ -85,7 +85,10 @@ func register(ctx context.Context, client *announce.Client, t *artifact.Torrent)
 	if errors.Is(err, announce.ErrNoRegistration) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return client.Deposit(ctx, t.Infohash, t.Raw)
 }
 
 // serve runs the swarm until it is stopped, is not needed any more, or the source changes.

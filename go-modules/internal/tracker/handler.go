@@ -30,13 +30,15 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /scrape", s.serveScrape)
 	mux.HandleFunc("PUT /"+announce.TorrentsPath+"/{infohash}", s.serveRegister)
 	mux.HandleFunc("DELETE /"+announce.TorrentsPath+"/{infohash}", s.serveWithdraw)
+	mux.HandleFunc("PUT /"+announce.TorrentsPath+"/{infohash}/"+announce.MetainfoFile, s.serveDeposit)
+	mux.HandleFunc("GET /"+announce.TorrentsPath+"/{infohash}/"+announce.MetainfoFile, s.serveMetainfo)
 	mux.HandleFunc("GET /{$}", s.servePage)
 	mux.HandleFunc("GET /status.json", s.serveStatus)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Server", announce.ServerHeader)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit(r))
 		if source := source(r); !s.allowed(source) {
 			s.fail(w, r, refuseWith(http.StatusForbidden, "Address %s may not use this tracker; add its network to the tracker's option allow", source))
 			return
@@ -136,13 +138,21 @@ func (s *Server) serveWithdraw(w http.ResponseWriter, r *http.Request) {
 	s.confirm(w, r, err)
 }
 
-// readManaged reads what registration and withdrawal have in common.
-func (s *Server) readManaged(r *http.Request, v any) (infohash identity, err error) {
-	if err := s.authorize(r); err != nil {
+// identify authorizes a request that names a torrent in its path, and returns which.
+func (s *Server) identify(r *http.Request) (infohash identity, err error) {
+	if err = s.authorize(r); err != nil {
 		return infohash, err
 	}
-	if err := infohash.UnmarshalText([]byte(r.PathValue("infohash"))); err != nil {
-		return infohash, refuseWith(http.StatusBadRequest, "Infohash %v", err)
+	if err = infohash.UnmarshalText([]byte(r.PathValue("infohash"))); err != nil {
+		err = refuseWith(http.StatusBadRequest, "Infohash %v", err)
+	}
+	return infohash, err
+}
+
+// readManaged reads what registration and withdrawal have in common.
+func (s *Server) readManaged(r *http.Request, v any) (infohash identity, err error) {
+	if infohash, err = s.identify(r); err != nil {
+		return infohash, err
 	}
 	err = json.NewDecoder(r.Body).Decode(v)
 	var large *http.MaxBytesError

@@ -78,6 +78,7 @@ func (s *Server) withdraw(infohash [20]byte, reason string) error {
 		return err
 	}
 	gone.swarm.disband()
+	s.dropMetainfo(infohash)
 	s.dirty = true
 	s.log.Info("torrent withdrawn", "infohash", fmt.Sprintf("%x", infohash), "reason", reason)
 	return nil

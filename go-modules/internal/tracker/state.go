@@ -153,7 +153,7 @@ func (s *Server) load() error {
 	if err := os.MkdirAll(s.cfg.StateDir, 0o700); err != nil {
 		return fmt.Errorf("State directory %s cannot be made (%w); choose another one", s.cfg.StateDir, err)
 	}
-	return errors.Join(s.loadFile(torrentsFile, s.readTorrents), s.loadFile(peersFile, s.readPeers))
+	return errors.Join(s.loadFile(torrentsFile, s.readTorrents), s.loadFile(peersFile, s.readPeers), s.findMetainfo())
 }
 
 // loadFile hands the content of a file to read, which takes in all of it or nothing.

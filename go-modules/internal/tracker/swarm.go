@@ -30,6 +30,7 @@ type torrent struct {
 	registered time.Time
 	withdrawn  time.Time // zero while it may be announced
 	reason     string    // of the withdrawal
+	kept       int64     // bytes of its .torrent here
 	swarm      swarm
 }
 

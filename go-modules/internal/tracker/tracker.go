@@ -1,6 +1,6 @@
 // Package tracker is an HTTP tracker of BitTorrent: announce (BEP 3, 7 and 23), scrape (BEP 48),
-// registration of torrents by their seeders, a status page. Peers of torrents that nobody registered
-// are refused. One announce goes through parse.go (what was asked), decide.go (may it, and which peers
+// registration of torrents by their seeders, whose .torrent it keeps for the peers (metainfo.go), a status
+// page. Peers of torrents that nobody registered are refused. One announce goes through parse.go (what was asked), decide.go (may it, and which peers
 // does it get; choose.go), swarm.go (what is remembered) and reply.go (the answer on the wire).
 //
 // It imports internal/announce, which holds the types of the wire, and no other internal package.
@@ -143,11 +143,13 @@ func (s *Server) Forget() error {
 	if s.cfg.StateDir == "" {
 		return nil
 	}
+	gone := s.metainfoFiles()
 	for _, name := range []string{torrentsFile, peersFile} {
-		for _, suffix := range []string{"", unfinished, damaged} {
-			if err := os.Remove(s.path(name) + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return fmt.Errorf("remove state: %w", err)
-			}
+		gone = append(gone, s.path(name), s.path(name)+unfinished, s.path(name)+damaged)
+	}
+	for _, path := range gone {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove state: %w", err)
 		}
 	}
 	err := os.Remove(s.cfg.StateDir)

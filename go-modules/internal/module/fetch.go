@@ -1,0 +1,70 @@
+package module
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"corvus.murder/internal/announce"
+	"corvus.murder/internal/artifact"
+)
+
+// A whole fleet asks at the same moment, and the tracker may have started in this one.
+const (
+	fetchTries = 3
+	fetchPause = time.Second
+)
+
+// fetch gets the .torrent from the tracker, which has it from the seeder. The infohash says whether it is the right one.
+func (o *peerOptions) fetch(ctx context.Context) (*artifact.Torrent, error) {
+	var infohash [20]byte
+	want, err := hex.DecodeString(o.infohash)
+	if err != nil || copy(infohash[:], want) != len(infohash) || len(want) != len(infohash) {
+		return nil, fmt.Errorf("Option infohash is %.60q, which is not 40 hex digits; give what murder_seed returns as infohash", o.infohash)
+	}
+	if o.tracker == "" {
+		return nil, errors.New("Option tracker is required with infohash: the .torrent comes from there")
+	}
+	client, err := announce.New(o.tracker, o.token, o.local())
+	if err != nil {
+		return nil, err
+	}
+	bound := time.Duration(o.timeout) * time.Second
+	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("the .torrent did not come within %v", bound))
+	defer cancel()
+	raw, err := patient(ctx, func() ([]byte, error) { return client.Metainfo(ctx, infohash, artifact.MaxTorrentSize) })
+	if errors.Is(err, announce.ErrNoRegistration) {
+		return nil, fmt.Errorf("%w; give torrent or torrent_content instead of infohash", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	t, err := artifact.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("From tracker %s: %w", client.URL(), err)
+	}
+	if t.Infohash != infohash {
+		return nil, fmt.Errorf("Tracker %s gave the torrent %x when %x was asked for; start the seeder again, or give torrent_content",
+			client.URL(), t.Infohash, infohash)
+	}
+	return t, nil
+}
+
+// patient asks again when a tracker cannot be reached.
+func patient(ctx context.Context, ask func() ([]byte, error)) (raw []byte, err error) {
+	for try := range fetchTries {
+		if try > 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(fetchPause):
+			}
+		}
+		var unreachable *announce.Unreachable
+		if raw, err = ask(); err == nil || !errors.As(err, &unreachable) {
+			break
+		}
+	}
+	return raw, err
+}
