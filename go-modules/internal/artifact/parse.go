@@ -138,25 +138,32 @@ func parseInfo(d *decoder) (*info, error) {
 	return in, err
 }
 
+// sampleFiles is from how many files on the room for all others is made at once.
+const sampleFiles = 1000
+
 func (in *info) parseFiles(d *decoder) error {
+	start := d.pos
 	return d.list("files", func() error {
 		if len(in.files) == maxEntries {
 			return d.fail("it has more than %d files", maxEntries)
 		}
-		file, err := parseFile(d)
-		if err != nil {
-			return fmt.Errorf("file %d: %w", len(in.files)+1, err)
+		if n := len(in.files); n == sampleFiles {
+			in.files = slices.Grow(in.files, min(d.more(start, n), maxEntries-n))
 		}
-		in.files = append(in.files, file)
+		in.files = append(in.files, File{})
+		if err := in.files[len(in.files)-1].parse(d); err != nil {
+			return fmt.Errorf("file %d: %w", len(in.files), err)
+		}
 		return nil
 	})
 }
 
-func parseFile(d *decoder) (file File, err error) {
+// parse reads a file's dictionary.
+func (file *File) parse(d *decoder) error {
 	var attr []byte
 	var target string
 	hasLength := false
-	err = d.dict("the entry", func(key []byte) (err error) {
+	err := d.dict("the entry", func(key []byte) (err error) {
 		switch string(key) {
 		case "attr":
 			attr, err = d.bytes("attr")
@@ -180,25 +187,25 @@ func parseFile(d *decoder) (file File, err error) {
 		return err
 	})
 	if err != nil {
-		return file, err
+		return err
 	}
 	file.Exec = slices.Contains(attr, 'x')
 	file.Pad = slices.Contains(attr, 'p')
 	if slices.Contains(attr, 'l') && file.Symlink == "" {
 		if target == "" {
-			return file, errors.New("it is a symbolic link without a target")
+			return errors.New("it is a symbolic link without a target")
 		}
 		if file.Symlink = relative(file.Path, target); len(file.Symlink) > maxPath {
-			return file, fmt.Errorf("its symlink path is longer than %d bytes", maxPath)
+			return fmt.Errorf("its symlink path is longer than %d bytes", maxPath)
 		}
 	}
 	switch {
 	case file.Path == "":
-		return file, errors.New("it has no path")
+		return errors.New("it has no path")
 	case !hasLength && file.Symlink == "":
-		return file, fmt.Errorf("%s has no length", show(file.Path))
+		return fmt.Errorf("%s has no length", show(file.Path))
 	}
-	return file, nil
+	return nil
 }
 
 // relative is the text of a link at path that points to target, both given from the root as BEP 47 does.
@@ -277,9 +284,9 @@ func (d *decoder) text(what string) (string, error) {
 
 // path reads a list of components and joins them.
 func (d *decoder) path(what string) (string, error) {
-	var joined []byte
+	joined := d.joined[:0]
 	err := d.list(what, func() error {
-		name, err := d.bytes("a name in " + what)
+		name, err := d.bytes(what)
 		if err != nil {
 			return err
 		}
@@ -295,5 +302,6 @@ func (d *decoder) path(what string) (string, error) {
 		}
 		return nil
 	})
+	d.joined = joined
 	return string(joined), err
 }
