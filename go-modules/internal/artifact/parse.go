@@ -159,7 +159,7 @@ func (in *info) parseFiles(d *decoder) error {
 }
 
 // parse reads a file's dictionary.
-func (file *File) parse(d *decoder) error {
+func (f *File) parse(d *decoder) error {
 	var attr []byte
 	var target string
 	hasLength := false
@@ -171,39 +171,39 @@ func (file *File) parse(d *decoder) error {
 			if !d.next('l') {
 				return d.skip() // not ours
 			}
-			file.Hardlink, err = d.path("hardlink")
+			f.Hardlink, err = d.path("hardlink")
 		case "length":
 			hasLength = true
-			file.Length, err = d.int("length")
+			f.Length, err = d.int("length")
 		case "link":
-			file.Symlink, err = d.text("link")
+			f.Symlink, err = d.text("link")
 		case "path":
-			file.Path, err = d.path("path")
+			f.Path, err = d.path("path")
 		case "symlink path":
 			target, err = d.path("symlink path")
 		default:
-			err = file.Meta.parse(d, key)
+			err = f.Meta.parse(d, key)
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	file.Exec = slices.Contains(attr, 'x')
-	file.Pad = slices.Contains(attr, 'p')
-	if slices.Contains(attr, 'l') && file.Symlink == "" {
+	f.Exec = slices.Contains(attr, 'x')
+	f.Pad = slices.Contains(attr, 'p')
+	if slices.Contains(attr, 'l') && f.Symlink == "" {
 		if target == "" {
 			return errors.New("it is a symbolic link without a target")
 		}
-		if file.Symlink = relative(file.Path, target); len(file.Symlink) > maxPath {
+		if f.Symlink = relative(f.Path, target); len(f.Symlink) > maxPath {
 			return fmt.Errorf("its symlink path is longer than %d bytes", maxPath)
 		}
 	}
 	switch {
-	case file.Path == "":
+	case f.Path == "":
 		return errors.New("it has no path")
-	case !hasLength && file.Symlink == "":
-		return fmt.Errorf("%s has no length", show(file.Path))
+	case !hasLength && f.Symlink == "":
+		return fmt.Errorf("%s has no length", show(f.Path))
 	}
 	return nil
 }
