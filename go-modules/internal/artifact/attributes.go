@@ -243,6 +243,12 @@ type look struct {
 	hasTime bool
 }
 
+// worn says whether a file or symlink whose attributes are now has this look.
+func (l *look) worn(now *unix.Stat_t) bool {
+	return !l.kept.differs(now) && !l.asked.differs(now) && (!l.hasTime || now.Mtim == l.mtime) &&
+		(now.Mode&unix.S_IFMT == unix.S_IFLNK || now.Mode&0o7777 == l.mode)
+}
+
 // dress gives the file called name, whose attributes are now, its look. Links have no mode.
 func dress(at int, name string, now *unix.Stat_t, want look) error {
 	chowned := false

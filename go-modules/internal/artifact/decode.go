@@ -15,8 +15,14 @@ const maxDepth = 1024
 // It is strict where the library's decoder is lenient (order and uniqueness of keys, canonical numbers), for the
 // infohash of a torrent must not depend on who reads it.
 type decoder struct {
-	data []byte
-	pos  int
+	data   []byte
+	pos    int
+	joined []byte // of path, to be used again
+}
+
+// more estimates how many more items a list has that began at start, of which n have been read.
+func (d *decoder) more(start, n int) int {
+	return (len(d.data) - d.pos) / ((d.pos - start) / n)
 }
 
 func (d *decoder) fail(format string, args ...any) error {

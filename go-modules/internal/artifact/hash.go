@@ -16,7 +16,7 @@ import (
 func (s *snapshot) hash(ctx context.Context, pieceLength int64, workers int) (pieces, whole []byte, err error) {
 	count := int((s.size + pieceLength - 1) / pieceLength)
 	pieces = make([]byte, count*sha1.Size)
-	sum := newOrdered(sha1.New())
+	sum, turns := sha1.New(), newOrdered()
 	err = inParallel(count, hashers(workers, count, pieceLength), func() (func(i int) error, func()) {
 		h := hasher{snapshot: s, reader: newReader(s), zeros: zeroSums{}}
 		work := func(i int) error {
@@ -31,13 +31,13 @@ func (s *snapshot) hash(ctx context.Context, pieceLength int64, workers int) (pi
 				copy(pieces[i*sha1.Size:], piece[:])
 			}
 			if s.root == nil {
-				sum.add(i, err == nil, func(whole hash.Hash) { h.addTo(whole, n) })
+				turns.take(i, err == nil, func() { h.addTo(sum, n) })
 			}
 			return err
 		}
 		return work, h.reader.close
 	})
-	return pieces, sum.whole.Sum(nil), err
+	return pieces, sum.Sum(nil), err
 }
 
 // hasher is what one goroutine needs to hash pieces.
@@ -78,23 +78,22 @@ func (h *hasher) addTo(whole hash.Hash, n int64) {
 	whole.Write(h.buffer[:n])
 }
 
-// ordered is a hash of the whole that several goroutines feed, each piece in its turn.
+// ordered lets several goroutines do something one after the other, each piece in its turn.
 type ordered struct {
 	mu     sync.Mutex
 	turn   *sync.Cond
 	next   int
 	failed bool
-	whole  hash.Hash
 }
 
-func newOrdered(whole hash.Hash) *ordered {
-	o := &ordered{whole: whole}
+func newOrdered() *ordered {
+	o := &ordered{}
 	o.turn = sync.NewCond(&o.mu)
 	return o
 }
 
-// add waits for the turn of piece i. Once one was not ok nobody waits any more.
-func (o *ordered) add(i int, ok bool, write func(hash.Hash)) {
+// take waits for the turn of piece i. Once one was not ok nobody waits any more, and nothing is done.
+func (o *ordered) take(i int, ok bool, do func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	defer o.turn.Broadcast()
@@ -105,7 +104,7 @@ func (o *ordered) add(i int, ok bool, write func(hash.Hash)) {
 		o.turn.Wait()
 	}
 	if !o.failed {
-		write(o.whole)
+		do()
 		o.next++
 	}
 }

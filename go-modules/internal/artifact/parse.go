@@ -15,9 +15,6 @@ import (
 // maxEntries bounds files and directories together, so that a hostile torrent of MaxTorrentSize costs no more memory than its size.
 const maxEntries = 2 << 20
 
-// sampleFiles is how many files tell how many there are in all, by the bytes that they take of the torrent.
-const sampleFiles = 1000
-
 // Load reads and parses the .torrent at path. Its errors name the path.
 func Load(path string) (*Torrent, error) {
 	file, err := os.Open(path)
@@ -141,28 +138,33 @@ func parseInfo(d *decoder) (*info, error) {
 	return in, err
 }
 
+// sampleFiles is how many files tell how many there are in all, by the bytes that they take of the torrent, so that the room for all others
+// is made at once: copying a growing list again and again would take as long as reading it.
+const sampleFiles = 1000
+
 func (in *info) parseFiles(d *decoder) error {
+	start := d.pos
 	return d.list("files", func() error {
-		switch len(in.files) {
-		case sampleFiles: // copying a growing list again and again would take as long as reading it
-			in.files = slices.Grow(in.files, min(maxEntries, sampleFiles*len(d.data)/d.pos)-sampleFiles)
+		switch n := len(in.files); n {
+		case sampleFiles:
+			in.files = slices.Grow(in.files, min(d.more(start, n), maxEntries-n))
 		case maxEntries:
 			return d.fail("it has more than %d files", maxEntries)
 		}
-		file, err := parseFile(d)
-		if err != nil {
-			return fmt.Errorf("file %d: %w", len(in.files)+1, err)
+		in.files = append(in.files, File{})
+		if err := in.files[len(in.files)-1].parse(d); err != nil {
+			return fmt.Errorf("file %d: %w", len(in.files), err)
 		}
-		in.files = append(in.files, file)
 		return nil
 	})
 }
 
-func parseFile(d *decoder) (file File, err error) {
+// parse reads a file's dictionary.
+func (f *File) parse(d *decoder) error {
 	var attr []byte
 	var target string
 	hasLength := false
-	err = d.dict("the entry", func(key []byte) (err error) {
+	err := d.dict("the entry", func(key []byte) (err error) {
 		switch string(key) {
 		case "attr":
 			attr, err = d.bytes("attr")
@@ -170,41 +172,41 @@ func parseFile(d *decoder) (file File, err error) {
 			if !d.next('l') {
 				return d.skip() // not ours
 			}
-			file.Hardlink, err = d.path("hardlink")
+			f.Hardlink, err = d.path("hardlink")
 		case "length":
 			hasLength = true
-			file.Length, err = d.int("length")
+			f.Length, err = d.int("length")
 		case "link":
-			file.Symlink, err = d.text("link")
+			f.Symlink, err = d.text("link")
 		case "path":
-			file.Path, err = d.path("path")
+			f.Path, err = d.path("path")
 		case "symlink path":
 			target, err = d.path("symlink path")
 		default:
-			err = file.Meta.parse(d, key)
+			err = f.Meta.parse(d, key)
 		}
 		return err
 	})
 	if err != nil {
-		return file, err
+		return err
 	}
-	file.Exec = slices.Contains(attr, 'x')
-	file.Pad = slices.Contains(attr, 'p')
-	if slices.Contains(attr, 'l') && file.Symlink == "" {
+	f.Exec = slices.Contains(attr, 'x')
+	f.Pad = slices.Contains(attr, 'p')
+	if slices.Contains(attr, 'l') && f.Symlink == "" {
 		if target == "" {
-			return file, errors.New("it is a symbolic link without a target")
+			return errors.New("it is a symbolic link without a target")
 		}
-		if file.Symlink = relative(file.Path, target); len(file.Symlink) > maxPath {
-			return file, fmt.Errorf("its symlink path is longer than %d bytes", maxPath)
+		if f.Symlink = relative(f.Path, target); len(f.Symlink) > maxPath {
+			return fmt.Errorf("its symlink path is longer than %d bytes", maxPath)
 		}
 	}
 	switch {
-	case file.Path == "":
-		return file, errors.New("it has no path")
-	case !hasLength && file.Symlink == "":
-		return file, fmt.Errorf("%s has no length", show(file.Path))
+	case f.Path == "":
+		return errors.New("it has no path")
+	case !hasLength && f.Symlink == "":
+		return fmt.Errorf("%s has no length", show(f.Path))
 	}
-	return file, nil
+	return nil
 }
 
 // relative is the text of a link at path that points to target, both given from the root as BEP 47 does.
@@ -283,9 +285,9 @@ func (d *decoder) text(what string) (string, error) {
 
 // path reads a list of components and joins them.
 func (d *decoder) path(what string) (string, error) {
-	var joined []byte
+	joined := d.joined[:0]
 	err := d.list(what, func() error {
-		name, err := d.bytes("a name in " + what)
+		name, err := d.bytes(what)
 		if err != nil {
 			return err
 		}
@@ -301,5 +303,6 @@ func (d *decoder) path(what string) (string, error) {
 		}
 		return nil
 	})
+	d.joined = joined
 	return string(joined), err
 }

@@ -170,6 +170,7 @@ type placer struct {
 	old    *root // the tree at Dest, nil when there is none
 	oldAt  cursor
 	staged cursor
+	stats  []unix.Stat_t // of the files that a worker has completed, where they make stamps; see files
 }
 
 func (p *Plan) placeTree(ctx context.Context) error {
@@ -240,19 +241,28 @@ func (t *placer) complete() error {
 	return unix.Syncfs(t.staging.content.fd())
 }
 
-// files completes all files, many at once.
+// files completes all files, many at once, and takes their stamps, so that Placed need not look at each once more.
 func (t *placer) files() error {
 	const most = 1000
+	turns := newOrdered()
+	var stamps *stamper
+	if t.stampable() {
+		stamps = newStamper()
+	}
 	count := (len(t.torrent.Files) + most - 1) / most
-	return inParallel(count, min(count, processors(0)), func() (func(i int) error, func()) {
+	err := inParallel(count, min(count, processors(0)), func() (func(i int) error, func()) {
 		worker := *t
 		worker.staged, worker.oldAt = cursor{root: t.staging.content}, cursor{root: t.old}
 		work := func(i int) error {
-			for j := range t.torrent.Files[i*most : min(len(t.torrent.Files), (i+1)*most)] {
-				if err := worker.file(&t.torrent.Files[i*most+j]); err != nil {
+			files := t.torrent.Files[i*most : min(len(t.torrent.Files), (i+1)*most)]
+			worker.stats = worker.stats[:0]
+			for j := range files {
+				if err := worker.file(&files[j]); err != nil {
+					turns.take(i, false, nil)
 					return err
 				}
 			}
+			turns.take(i, true, func() { stamps.addAll(files, worker.stats) })
 			return t.ctx.Err()
 		}
 		return work, func() {
@@ -260,6 +270,8 @@ func (t *placer) files() error {
 			worker.oldAt.close()
 		}
 	})
+	t.stamps = stamps
+	return err
 }
 
 // file makes an entry that takes no bytes, or makes sure that the pieces made it, and dresses it.
@@ -295,7 +307,11 @@ func (t *placer) dress(file *File) error {
 	if file.regular() && now.Size != file.Length {
 		return t.incomplete(file.Path)
 	}
-	return t.give(file.Path, &now, file.Meta, file.Exec, false)
+	if err := t.give(file.Path, &now, file.Meta, file.Exec, false); err != nil {
+		return err
+	}
+	t.stats = append(t.stats, now)
+	return nil
 }
 
 // dressDir gives a staged directory its attributes.
@@ -307,6 +323,7 @@ func (t *placer) dressDir(path string, meta Meta, keepMode bool) error {
 	return t.give(path, &now, meta, false, keepMode)
 }
 
+// give sets what is to be set of an entry's attributes, and brings now up to date.
 func (t *placer) give(path string, now *unix.Stat_t, meta Meta, exec, keepMode bool) error {
 	dir := now.Mode&unix.S_IFMT == unix.S_IFDIR
 	var old *unix.Stat_t
@@ -325,7 +342,11 @@ func (t *placer) give(path string, now *unix.Stat_t, meta Meta, exec, keepMode b
 		if mode := want.mode; path == "" && mode&0o300 != 0o300 {
 			t.rootMode, want.mode = &mode, mode|0o300 // see switchOver
 		}
+		settled := t.context == nil && want.worn(now)
 		err = t.adorn(spot{at, name}, replaced, now, want, filepath.Join(t.Dest, path))
+		if err == nil && !settled {
+			*now, err = t.staged.stat(path)
+		}
 	}
 	if err != nil {
 		return because(err, "Attributes of %s cannot be set", show(join(t.Dest, path)))

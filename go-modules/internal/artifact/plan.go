@@ -43,6 +43,7 @@ type Plan struct {
 	staging  *staging         // nil until OpenStaging
 	store    *Store
 	merged   bool       // Place has begun to change the staged tree
+	stamps   *stamper   // taken by Place; nil when Placed has to take them
 	unpack   *unpacking // nil unless the artifact is an archive to be unpacked
 	rootMode *uint32    // mode of a tree's root that is set after the switch
 	settled  bool       // Matches has found every mode and owner as it shall be

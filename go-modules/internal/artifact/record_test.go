@@ -108,6 +108,34 @@ func TestCertify(t *testing.T) {
 	}
 }
 
+// Place takes the stamps before it switches, so that whatever somebody does to the new tree at once is noticed.
+func TestPlacedVouchesForWhatWasSwitchedTo(t *testing.T) {
+	for name, touch := range map[string]func(t *testing.T, dest string){
+		"nothing": nil,
+		"written to with its time set back": func(t *testing.T, dest string) {
+			keepingTime(t, dest+"/a", func() { must(t, os.WriteFile(dest+"/a", []byte("CONTENT"), 0o644)) })
+		},
+		"mode": func(t *testing.T, dest string) { must(t, os.Chmod(dest+"/d/b", 0o600)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			top := t.TempDir()
+			src := tree{"a": "content", "d/b": content(40_000), "link": link("a"), "empty": ""}.write(t, filepath.Join(top, "src"))
+			// An option that Place must follow changes every file once more.
+			p := deploy(t, src, PlaceOptions{Dest: filepath.Join(top, "dest"), Mode: "0640"})
+			taken := p.stamps.stamps()
+			if now := p.stamp().stamps(); taken != now {
+				t.Fatalf("Place has taken %+v, but it is %+v", taken, now)
+			}
+			if touch != nil {
+				touch(t, p.Dest)
+			}
+			if rec := p.Placed(); p.Matches(rec) != (touch == nil) {
+				t.Errorf("the record matches: %v", p.Matches(rec))
+			}
+		})
+	}
+}
+
 func TestRenewAfterAttributes(t *testing.T) {
 	p, records := placed(t, t.TempDir())
 	rec := records.Load(p.Dest)

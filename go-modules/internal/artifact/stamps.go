@@ -31,6 +31,10 @@ type stamper struct {
 	settled         bool // every mode and owner is as it shall be
 }
 
+func newStamper() *stamper {
+	return &stamper{content: sha256.New(), change: sha256.New(), now: time.Now().UnixNano()}
+}
+
 func (s *stamper) add(file *File, stat *unix.Stat_t) {
 	now := stampOf(stat)
 	var b [24]byte
@@ -45,10 +49,34 @@ func (s *stamper) add(file *File, stat *unix.Stat_t) {
 	s.off = s.off || file.HasTime && stat.Mtim.Sec != file.ModTime
 }
 
+// addAll adds files that stand one after the other in the torrent; stats has those that are no padding. A nil stamper takes none.
+func (s *stamper) addAll(files []File, stats []unix.Stat_t) {
+	if s == nil {
+		return
+	}
+	for i := range files {
+		if !files[i].Pad {
+			s.add(&files[i], &stats[0])
+			stats = stats[1:]
+		}
+	}
+}
+
+// stampable says whether Place can take the stamps while it completes files: nothing changes them after that.
+func (p *Plan) stampable() bool {
+	for i := range p.torrent.Files {
+		if p.torrent.Files[i].Hardlink != "" {
+			return false
+		}
+	}
+	return p.unpack == nil && p.flags == nil
+}
+
 // stamp takes the stamps of what is at Dest: one lstat(2) for each entry, the only one of a run that changes nothing. It returns nil
 // where anything is missing, or of another type or size.
 func (p *Plan) stamp() *stamper {
-	s := &stamper{content: sha256.New(), change: sha256.New(), now: time.Now().UnixNano(), settled: p.asksLittle()}
+	s := newStamper()
+	s.settled = p.asksLittle()
 	top := p.Dest
 	if p.torrent.Single {
 		top = p.dir
@@ -147,11 +175,15 @@ func (p *Plan) Certify(ctx context.Context) (complete bool, rec Record, err erro
 	return true, rec, nil
 }
 
-// Placed is the record of an artifact that Place has just put at Dest. It has no stamps when somebody has
-// written to it already.
+// Placed is the record of an artifact that Place has just put at Dest. It has no stamps, or some that vouch for nothing, when
+// somebody has written to it already: those that Place has taken are of what it has switched to.
 func (p *Plan) Placed() Record {
 	rec := p.record()
-	if now := p.stamp(); now != nil && !now.racy && !now.off {
+	now := p.stamps
+	if p.stamps = nil; now == nil {
+		now = p.stamp()
+	}
+	if now != nil && !now.racy && !now.off {
 		rec.Stamps = now.stamps()
 	}
 	return rec
