@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import mmap
 import re
 import shlex
 import shutil
@@ -26,6 +27,10 @@ PAYLOAD = 0.956  # share of an Ethernet link's rate that TCP delivers
 SPARE = 2e9  # bytes that the programs themselves and the machine need besides
 
 
+HANDY = 4 * 10**9  # bytes of memory that are made ready at most; what a race uses beyond is used later than a host waits
+ENTRY = 8192  # bytes of memory that a file needs besides its content
+
+
 @dataclass(frozen=True)
 class Layout:
     """The links of a rig: so many peers, Mbit/s of each link in each direction; 0 is one pair over loopback, unlimited."""
@@ -44,6 +49,10 @@ class Layout:
     def limit(self, size: int) -> float:
         """Return F/B: the seconds that one link needs for size bytes; 1 without limits, where times are seconds."""
         return size * 8 / (self.rate * 1e6 * PAYLOAD) if self.rate else 1.0
+
+    def needs(self, size: int, files: int) -> int:
+        """Return how many bytes of memory to make ready for a race with an artifact of this size."""
+        return min(self.peers * (size + files * ENTRY), HANDY) if self.memory else 0
 
     def lacking(self, size: float) -> str:
         """Return what is missing to hold so many bytes of everybody's files, or an empty string."""
@@ -179,6 +188,15 @@ class Rig:
             seat.clear()
         for host in self.fleet.hosts:
             subprocess.run([*inside(host.process.pid), "ip", "tcp_metrics", "flush"], check=True, capture_output=True)
+
+
+def touch(size: int) -> None:
+    """Have so many bytes of memory at hand, for what is used next.
+
+    A virtual machine may give free memory back to its host after some seconds; using it again then takes several times as long.
+    """
+    if size:
+        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def inside(pid: int) -> list[str]:
