@@ -52,3 +52,36 @@ func TestNobodyHasAStillStripe(t *testing.T) {
 		t.Errorf("the stripe still comes from peer %d, want the backup %d", got, backup)
 	}
 }
+
+// TestOriginHelpsUntilSomethingComes: who gets nothing from its feeders is served by the origin, one piece after the other, until a feeder
+// sends something. With a wait before each piece, peers that wait for each other would hardly come on.
+func TestOriginHelpsUntilSomethingComes(t *testing.T) {
+	p := newStriped(200, 10)
+	starve := func() {
+		for range firstPatience + 2*patience {
+			p.Tick()
+		}
+	}
+	starve()
+	for range 20 {
+		blks := p.Pick(origin, 5)
+		if len(blks) != 1 {
+			t.Fatalf("%d blocks were asked of the origin at a time, want 1", len(blks))
+		}
+		p.Received(origin, blks[0])
+		p.Verified(blks[0].Piece, true)
+		p.Tick()
+	}
+	for i := range 200 {
+		if !p.Have(i) && i%2 == 0 {
+			p.PeerHas(first, i)
+		}
+	}
+	blks := p.Pick(first, 1)
+	p.Received(first, blks[0])
+	p.Verified(blks[0].Piece, true)
+	p.Tick()
+	if got := p.Pick(origin, 5); len(got) != 0 {
+		t.Errorf("blocks come from a feeder, and the origin is asked for %v", got)
+	}
+}

@@ -42,9 +42,15 @@ func (p *Picker) Received(id PeerID, blk Block) Receipt {
 	if !slices.Contains(o.senders, id) {
 		o.senders = append(o.senders, id)
 	}
-	p.quiet, p.flowing = 0, true
-	if k := len(p.stripes); k > 0 {
-		p.stripes[blk.Piece%k].got++
+	p.flowing = true
+	if k := len(p.stripes); k == 0 {
+		p.quiet = 0
+	} else {
+		st := &p.stripes[blk.Piece%k]
+		st.got++
+		if id != p.origin || st.feeder == id {
+			p.quiet = 0 // else it is only there because nothing else comes, and goes on until something does
+		}
 	}
 	r.Wanted, r.Whole = true, o.unreceived == 0
 	return r
