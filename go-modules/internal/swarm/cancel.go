@@ -4,7 +4,42 @@ import (
 	"slices"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
+
+	"corvus.murder/internal/policy"
 )
+
+// takeBack cancels what a peer was asked for (BEP 3).
+func (s *Swarm) takeBack(c *conn, blk policy.Block) {
+	if c.fast {
+		if c.cancelled == nil {
+			c.cancelled = make(map[policy.Block]int)
+		}
+		c.cancelled[blk]++
+	}
+	c.out.send(s.request(blk, 1, pp.Cancel))
+}
+
+// answered notes that a peer has sent or rejected a block, and tells whether that answers a request that was cancelled: every request
+// gets one answer (BEP 6), in the order of asking. The same block may have been asked for again meanwhile, and
+// that this first answer is a rejection says nothing about the second.
+func (c *conn) answered(blk policy.Block) bool {
+	n := c.cancelled[blk]
+	if n > 1 {
+		c.cancelled[blk] = n - 1
+	} else {
+		delete(c.cancelled, blk)
+	}
+	return n > 0
+}
+
+// rejected takes a peer's answer that it will not send something (BEP 6).
+func (s *Swarm) rejected(c *conn, r pp.RequestSpec) {
+	for blk := range s.blocks(r) {
+		if !c.answered(blk) {
+			s.picker.Rejected(c.id, blk)
+		}
+	}
+}
 
 // cancel takes back what a peer has asked for (BEP 3), and tells one that knows the fast extension so (BEP 6).
 func (s *Swarm) cancel(c *conn, r pp.RequestSpec) {

@@ -5,6 +5,9 @@ import (
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
 	"pgregory.net/rapid"
+
+	"corvus.murder/internal/artifact"
+	"corvus.murder/internal/policy"
 )
 
 func TestCancelFindsEveryQueue(t *testing.T) {
@@ -96,5 +99,33 @@ func TestCancelOfNonsense(t *testing.T) {
 		if cut(&list, r) || len(list) != 1 {
 			t.Errorf("%s: %+v is left", name, list)
 		}
+	}
+}
+
+// TestAnswerToWhatWasCancelled: of two requests for the same block, the first of which was cancelled, the first answer is not that to
+// the second.
+func TestAnswerToWhatWasCancelled(t *testing.T) {
+	s := &Swarm{cfg: Config{Torrent: &artifact.Torrent{Size: BlockSize, PieceLength: BlockSize}}}
+	c := &conn{out: newOutbox(&uplink{}), fast: true}
+	block, other := policy.Block{}, policy.Block{Piece: 1}
+	if c.answered(block) {
+		t.Error("nothing was cancelled yet")
+	}
+	s.takeBack(c, block)
+	s.takeBack(c, block)
+	for n, want := range []bool{true, true, false} {
+		if c.answered(other) {
+			t.Error("another block was not cancelled")
+		}
+		if got := c.answered(block); got != want {
+			t.Errorf("answer %d is to what was cancelled: %v, want %v", n+1, got, want)
+		}
+	}
+	if len(c.cancelled) > 0 {
+		t.Errorf("%v is still remembered", c.cancelled)
+	}
+	c.fast = false // then it says nothing about what is cancelled
+	if s.takeBack(c, block); c.answered(block) {
+		t.Error("a peer without the fast extension answers a cancel")
 	}
 }

@@ -39,25 +39,26 @@ type conn struct {
 	out    *outbox
 
 	client     string
-	rank       int                // its place in the trees, or announce.NoRank
-	fed        []bool             // stripes that it wants us to feed it
-	feeds      []int              // stripes that it was told to feed us
-	feedID     pp.ExtensionNumber // of the feed message, as it wants it; 0: it does not know it
-	held       []asked            // its requests for what we do not have yet
-	haves      []int              // pieces that it is to be told of with the next tick
-	untold     int                // ticks since it was told of any
-	upSeen     int64              // of what was sent to it, at the last tick
-	upRate     float64            // bytes a second
-	share      share              // of the uplink, if we are the origin
-	owed       bool               // it owed us blocks at the last tick
-	ours       bool               // it is a peer of this program
-	seeder     bool               // the origin of the artifact
-	choked     bool               // it does not serve us
-	interested bool               // we told it that we want something
-	listens    netip.AddrPort     // where it accepts connections, if known
-	maxRequest int                // the longest request that it serves, in bytes
-	reqq       int                // how many requests it keeps, as it says
-	depth      int                // how many requests we keep with it
+	rank       int                  // its place in the trees, or announce.NoRank
+	fed        []bool               // stripes that it wants us to feed it
+	feeds      []int                // stripes that it was told to feed us
+	feedID     pp.ExtensionNumber   // of the feed message, as it wants it; 0: it does not know it
+	held       []asked              // its requests for what we do not have yet
+	cancelled  map[policy.Block]int // by us, and not answered yet
+	haves      []int                // pieces that it is to be told of with the next tick
+	untold     int                  // ticks since it was told of any
+	upSeen     int64                // of what was sent to it, at the last tick
+	upRate     float64              // bytes a second
+	share      share                // of the uplink, if we are the origin
+	owed       bool                 // it owed us blocks at the last tick
+	ours       bool                 // it is a peer of this program
+	seeder     bool                 // the origin of the artifact
+	choked     bool                 // it does not serve us
+	interested bool                 // we told it that we want something
+	listens    netip.AddrPort       // where it accepts connections, if known
+	maxRequest int                  // the longest request that it serves, in bytes
+	reqq       int                  // how many requests it keeps, as it says
+	depth      int                  // how many requests we keep with it
 	down       int64
 	downSeen   int64 // of down, at the last tick
 	rate       float64

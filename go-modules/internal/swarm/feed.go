@@ -24,7 +24,7 @@ const (
 func (s *Swarm) subscribe() {
 	for _, r := range s.picker.Revoked() {
 		if c := s.conns[r.Peer]; c != nil {
-			c.out.send(s.request(r.Block, 1, pp.Cancel))
+			s.takeBack(c, r.Block)
 		}
 	}
 	for _, c := range s.conns {

@@ -49,6 +49,7 @@ func (s *Swarm) receive(c *conn, msg *pp.Message) error {
 
 func (s *Swarm) receiveBlock(c *conn, blk policy.Block, data []byte) {
 	n := int64(len(data))
+	c.answered(blk)
 	r := s.picker.Received(c.id, blk)
 	if !r.Wanted {
 		s.totals.BytesTwice += n
@@ -62,7 +63,7 @@ func (s *Swarm) receiveBlock(c *conn, blk policy.Block, data []byte) {
 	}
 	copy(s.buffer(blk.Piece)[blk.Index*BlockSize:], data)
 	if other := s.conns[r.Cancel]; other != nil {
-		other.out.send(s.request(blk, 1, pp.Cancel))
+		s.takeBack(other, blk)
 	}
 	if r.Whole {
 		s.toVerify <- verifyJob{blk.Piece, s.buffers[blk.Piece]} // never blocks: it holds all open pieces

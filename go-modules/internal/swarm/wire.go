@@ -106,9 +106,7 @@ func (s *Swarm) obey(c *conn, msg *pp.Message) error {
 	case pp.Piece:
 		return s.receive(c, msg)
 	case pp.Reject:
-		for blk := range s.blocks(msg.RequestSpec()) {
-			s.picker.Rejected(c.id, blk)
-		}
+		s.rejected(c, msg.RequestSpec())
 	case pp.Extended:
 		s.extended(c, msg)
 	}
