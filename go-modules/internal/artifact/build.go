@@ -79,9 +79,10 @@ func checkPieceLength(n int64) error {
 	return nil
 }
 
-// pieceLength chooses about 2048 pieces: few enough to keep metainfo small, enough to pass on early.
+// pieceLength chooses about 2048 pieces: few enough to keep metainfo small, enough to pass on early. Larger artifacts have more pieces and
+// not larger ones: of what a peer may have open, each stripe needs several, or fast links wait while one is verified.
 func pieceLength(size int64) int64 {
-	const smallest, largest, pieces = 64 << 10, 4 << 20, 2048
+	const smallest, largest, pieces = 64 << 10, 2 << 20, 2048
 	length := int64(smallest)
 	for length < largest && length*2 <= size/pieces {
 		length *= 2

@@ -16,7 +16,7 @@ import (
 func TestPieceLength(t *testing.T) {
 	for size, want := range map[int64]int64{
 		0: 64 << 10, 1 << 20: 64 << 10, 128 << 20: 64 << 10, 256<<20 - 1: 64 << 10, 256 << 20: 128 << 10,
-		1 << 30: 512 << 10, 3 << 30: 1 << 20, 8 << 30: 4 << 20, 500 << 30: 4 << 20,
+		1 << 30: 512 << 10, 3 << 30: 1 << 20, 4 << 30: 2 << 20, 8 << 30: 2 << 20, 500 << 30: 2 << 20,
 	} {
 		if got := pieceLength(size); got != want {
 			t.Errorf("%d bytes: pieces of %d, want %d", size, got, want)
