@@ -17,8 +17,8 @@ const (
 )
 
 // Neighbours returns the ranks that a peer should be connected to, the most important first: its
-// parents, its children, the backups of its parents, and a few links across the trees, over which pieces
-// arrive when a parent fails. Seeder is among them for ranks that may have to ask it. Each is named
+// parents, its children, the backups of its parents, those that it is a backup for, and a few links across the trees,
+// over which pieces arrive when a parent fails. Seeder is among them for ranks that may have to ask it. Each is named
 // once; all are present, and nobody is a neighbour of a peer without knowing it for long, since one of
 // both is told. The arguments are those of Parents.
 func (t Shape) Neighbours(rank int, present func(rank int) bool) []int {
@@ -39,7 +39,25 @@ func (t Shape) Neighbours(rank int, present func(rank int) bool) []int {
 	for _, feeders := range t.Feeders(rank, present) {
 		all = append(all, feeders...)
 	}
+	all = t.backed(rank, present, all)
 	return distinct(rank, append(all, t.across(rank, present)...))
+}
+
+// backed appends the ranks that the given one is the backup for: children of its children. They may have come when it was
+// not there yet, and do not hear of it before their next announce.
+func (t Shape) backed(rank int, present func(int) bool, to []int) []int {
+	for s := range t.Stripes {
+		for _, child := range t.children(s, rank, nil) {
+			for of := range t.Stripes {
+				for _, c := range t.children(of, child, nil) {
+					if feeder, _ := t.backup(of, c); feeder == rank && present(c) {
+						to = append(to, c)
+					}
+				}
+			}
+		}
+	}
+	return to
 }
 
 // across returns neighbours that differ from the rank in one of its highest bits. These links form

@@ -300,6 +300,23 @@ func TestNeighbours(t *testing.T) {
 	})
 }
 
+// TestBackupsKnowWhomTheyBackUp: whoever comes later tells the other.
+func TestBackupsKnowWhomTheyBackUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		shape := drawShape(t)
+		for r := range shape.Peers {
+			for s, feeders := range shape.Feeders(r, everybody) {
+				if len(feeders) < 2 || feeders[1] == Seeder || feeders[1] == r {
+					continue
+				}
+				if !slices.Contains(shape.Neighbours(feeders[1], everybody), r) {
+					t.Fatalf("rank %d is the backup of rank %d in stripe %d and does not know it", feeders[1], r, s)
+				}
+			}
+		}
+	})
+}
+
 func TestNeighboursAreFew(t *testing.T) {
 	shape := Plan(10_000)
 	most, seeders := 0, 0
@@ -310,7 +327,7 @@ func TestNeighboursAreFew(t *testing.T) {
 			seeders++
 		}
 	}
-	if most > 4*shape.Stripes+crossLinks || seeders > nearSeeder+shape.Stripes {
+	if most > 5*shape.Stripes+crossLinks || seeders > nearSeeder+shape.Stripes {
 		t.Errorf("a peer has %d neighbours, and the seeder %d", most, seeders)
 	}
 }
