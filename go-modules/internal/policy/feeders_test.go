@@ -85,3 +85,99 @@ func TestOriginHelpsUntilSomethingComes(t *testing.T) {
 		t.Errorf("blocks come from a feeder, and the origin is asked for %v", got)
 	}
 }
+
+// slowly lets both parents get many pieces in each tick, and us one of each, until the first does not feed us any more, or
+// for most ticks. It returns their number. next is the first piece that the parents lack.
+func slowly(p *Picker, next *int, most int) int {
+	for tick := range most {
+		for range 4 * slowBy {
+			p.PeerHas(first, *next)
+			p.PeerHas(second, *next)
+			*next++
+		}
+		for _, id := range []PeerID{first, second} {
+			for _, blk := range p.Pick(id, 10)[:1] {
+				p.Received(id, blk)
+				p.Verified(blk.Piece, true)
+			}
+		}
+		p.Tick()
+		if p.Feeder(0) != first {
+			return tick + 1
+		}
+	}
+	return most
+}
+
+// TestTooSlowForTheTrees: a peer whose own link is the cause leaves its parents to others, is served by whoever has something to
+// spare, and tries its parents again later.
+func TestTooSlowForTheTrees(t *testing.T) {
+	const third = PeerID(3)
+	p, next := newStriped(4000, 200), 0
+	addPeer(p, third, upTo(100)...)
+	if ticks := slowly(p, &next, hopeless); ticks > 3*memory || p.Feeder(0) != NoPeer || p.Feeder(1) != NoPeer {
+		t.Fatalf("after %d ticks the stripes come from peers %d and %d, want nobody", ticks, p.Feeder(0), p.Feeder(1))
+	}
+	if got := p.Pick(third, 10); len(got) != 1 {
+		t.Errorf("somebody with pieces to spare was asked for %v, want one piece", got)
+	}
+	for range yieldTicks {
+		if p.quiet = 0; p.Feeder(0) != NoPeer {
+			t.Fatal("it came back too early")
+		}
+		p.Tick()
+	}
+	if p.Feeder(0) != first || p.Feeder(1) != second {
+		t.Errorf("after a while the stripes come from peers %d and %d, want the parents", p.Feeder(0), p.Feeder(1))
+	}
+}
+
+// TestTooSlowAndStarving: nobody serves it out of turn, so it asks its parents again at once.
+func TestTooSlowAndStarving(t *testing.T) {
+	p, next := newStriped(4000, 200), 0
+	slowly(p, &next, hopeless)
+	for range patience + mostUsual*silences {
+		p.Tick()
+	}
+	if p.Feeder(0) != first || p.Feeder(1) != second {
+		t.Errorf("nothing comes, and the stripes come from peers %d and %d, want the parents", p.Feeder(0), p.Feeder(1))
+	}
+}
+
+// TestSlowOriginIsNoReason: a peer that only the origin feeds cannot know whose link is slow.
+func TestSlowOriginIsNoReason(t *testing.T) {
+	p := newStriped(400, 100)
+	p.SetParents(0, 1, origin)
+	p.SetParents(1, 1, origin)
+	for range 4 * memory {
+		blk := p.Pick(origin, 10)[0]
+		p.Received(origin, blk)
+		p.Verified(blk.Piece, true)
+		p.Tick()
+	}
+	if p.Feeder(0) != origin || p.Feeder(1) != origin {
+		t.Errorf("the stripes come from peers %d and %d, want the origin", p.Feeder(0), p.Feeder(1))
+	}
+}
+
+// TestOneSlowFeederIsNoReason: the other stripe flows, so it is not our link.
+func TestOneSlowFeederIsNoReason(t *testing.T) {
+	p, next := newStriped(4000, 200), 0
+	for range 2 * memory {
+		for range 4 * slowBy {
+			p.PeerHas(first, next)
+			p.PeerHas(second, next)
+			next++
+		}
+		fetch(p, first)
+		for _, blk := range p.Pick(second, 1) {
+			p.Received(second, blk)
+			p.Verified(blk.Piece, true)
+		}
+		p.Pick(second, 10) // it owes something all the time
+		p.Tick()
+		if p.Feeder(0) != first {
+			t.Fatal("the feeder of the stripe that flows was left")
+		}
+	}
+}

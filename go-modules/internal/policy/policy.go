@@ -86,6 +86,8 @@ type Picker struct {
 	usual   float64 // ticks from one in which blocks come to the next, averaged
 	flowing bool    // a block ever came
 	best    float64 // rate of any peer, in blocks a second
+
+	yielding int // ticks for which we stay out of the trees still
 }
 
 // opened is a piece that was begun.

@@ -42,6 +42,8 @@ const (
 	slowBy = 4
 	// lame is how many times slower than the best stripe one may flow whose feeder owes us blocks of it all the time.
 	lame = 2
+	// yieldTicks is for how many ticks a peer that is too slow for the trees stays out of them.
+	yieldTicks = 24
 	// lateBy is how many times what is tolerable a stripe may be behind until others than its feeder are asked.
 	lateBy = 3
 	// forgive is by how much of the best rate the measured rate of a peer that is not asked grows in a
@@ -74,7 +76,7 @@ func (p *Picker) SetStripes(k int) {
 	for _, pr := range p.order {
 		p.revoke(pr.id, -1)
 	}
-	p.stripes, p.comb = make([]stripe, k), 0
+	p.stripes, p.comb, p.yielding = make([]stripe, k), 0, 0
 	for s := range p.stripes {
 		p.stripes[s] = stripe{feeder: NoPeer}
 		for i := s; i < p.cfg.Pieces; i += k {

@@ -31,12 +31,11 @@ func (w *world) admit(n *node) {
 	if !slices.ContainsFunc(n.conns, func(c *conn) bool { return len(c.extras) > 0 }) {
 		return
 	}
-	best := 0.0
 	for _, c := range n.sending {
-		best = max(best, c.rate)
+		n.fastest = max(n.fastest, c.rate)
 	}
 	for _, c := range n.sending {
-		if !c.extra && c.rate*4 >= best {
+		if !c.extra && c.rate*4 >= n.fastest {
 			return
 		}
 	}

@@ -95,15 +95,19 @@ func (s *Swarm) release(c *conn, piece int) {
 	})
 }
 
-// findSlow marks the peers that take much less than the others: the uplink is not full because they wait.
+// findSlow marks the peers that take much less than any of them ever did: the uplink is not full because they wait. (Compared only with
+// what others take now, a slow one would hold up all that is asked of us out of turn as soon as nobody else is fed.)
 func (s *Swarm) findSlow() {
-	const slowBy = 4
-	best := 0.0
+	const (
+		slowBy = 4
+		fading = 64 // ticks in which the memory of the fastest one fades: links may change
+	)
+	s.fastest -= s.fastest / fading
 	for _, c := range s.conns {
-		best = max(best, c.upRate)
+		s.fastest = max(s.fastest, c.upRate)
 	}
 	for _, c := range s.conns {
-		c.out.setSlow(c.upRate*slowBy < best)
+		c.out.setSlow(c.upRate*slowBy < s.fastest)
 	}
 }
 

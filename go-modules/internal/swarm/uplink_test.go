@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
+
+	"corvus.murder/internal/policy"
 )
 
 func spec(index int) pp.RequestSpec {
@@ -56,5 +58,27 @@ func TestSlowPeerDoesNotHoldExtrasUp(t *testing.T) {
 	slow.close()
 	if !u.free() {
 		t.Error("a connection that has ended counts")
+	}
+}
+
+// TestSlowComparedWithTheFastestOfLate: a slow peer stays slow when it is the only one that is fed.
+func TestSlowComparedWithTheFastestOfLate(t *testing.T) {
+	s := &Swarm{conns: map[policy.PeerID]*conn{}}
+	for id, rate := range []float64{100, 10} {
+		s.conns[policy.PeerID(id)] = &conn{out: newOutbox(&s.uplink), upRate: rate}
+	}
+	fast, slow := s.conns[0], s.conns[1]
+	slow.out.serve(asked{RequestSpec: spec(1)}, false)
+	s.findSlow()
+	fast.upRate = 0
+	s.findSlow()
+	if !s.uplink.free() {
+		t.Error("a slow peer holds up what is asked out of turn")
+	}
+	for range 200 {
+		s.findSlow()
+	}
+	if s.uplink.free() {
+		t.Error("it is compared with what was long ago")
 	}
 }
