@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from swarm import Swarm
 
 AT_ONCE = 8
 KINDS = ("file", "tree")
+NAMES = {"line break": "line\nbreak", "long name": "n" * 255, "no UTF-8": os.fsdecode(b"not utf-8 \xff")}
 CLIENTS = (Aria2(), Transmission(encryption=1), Libtorrent())
 
 
@@ -31,6 +33,24 @@ class Case:
         return f"{self.name}-{self.kind}-{self.tracker}"
 
 
+def make_hard_tree(top: Path) -> None:
+    """Write a tree with what the torrent format has no place for, too: hard links and a hole."""
+    make_tree(top)
+    os.link(top / "app/bin/run", top / "app/same")
+    os.link(top / "app/lib/one byte", top / "again")
+    with (top / "disk.img").open("wb") as disk:
+        disk.truncate(4 * MB)
+        disk.seek(2 * MB)
+        disk.write(bytes(range(256)) * 100)
+
+
+def make_named(top: Path, name: str) -> None:
+    """Write a tree with a file of this name and one of a plain name."""
+    top.mkdir()
+    (top / name).write_bytes(b"odd")
+    (top / "plain").write_bytes(b"plain")
+
+
 class Stage:
     """Runs cases, some at once, each in a network and a directory of its own."""
 
@@ -41,7 +61,9 @@ class Stage:
         self._outcomes: dict[Case, Future[None]] = {}
         self._running: list[Swarm] = []
         make_file(directory / "file", 8 * MB)
-        make_tree(directory / "tree")
+        make_hard_tree(directory / "tree")
+        for kind, name in NAMES.items():
+            make_named(directory / kind, name)
 
     def begin(self, cases: Iterable[Case]) -> None:
         self._outcomes |= {case: self._pool.submit(self._run, case) for case in cases}

@@ -176,16 +176,25 @@ class Swarm:
         assert manifest(party.dest / self.source.name) == manifest(self.source), party.name
 
     def arrived_at(self, client: Client, party: Party) -> None:
-        """Fail unless a foreign client has every file of the source, by SHA-256; modes and links are not its business."""
+        """Fail unless a foreign client has every file of the source, by SHA-256, and if it makes these links and executables."""
         wanted, there = files(self.source), files(party.dest / self.source.name)
         if client.name == "transmission":  # it does not create empty files
             wanted = without_empty(wanted)
         assert {path: there.get(path) for path in wanted} == wanted, f"{client.name} on {party.name}"
+        if client.name == "libtorrent":  # the only one that makes what BEP 47 says of a file
+            assert marks(party.dest / self.source.name) == marks(self.source), f"{client.name} on {party.name}"
 
 
 def files(top: Path) -> dict[str, str]:
     """Return the SHA-256 of every file at or below a path."""
     return {path: entry[-1] for path, entry in manifest(top).items() if entry[0] == "file"}
+
+
+def marks(top: Path) -> dict[str, str]:
+    """Return the target of every link at or below a path, and "x" for every executable file."""
+    entries = {path: entry for path, entry in manifest(top).items() if entry[0] != "directory"}
+    links = {path: entry[1] for path, entry in entries.items() if entry[0] == "link"}
+    return links | {path: "x" for path, entry in entries.items() if entry[0] == "file" and int(entry[1], 8) & 0o100}
 
 
 def without_empty(files: dict[str, str]) -> dict[str, str]:

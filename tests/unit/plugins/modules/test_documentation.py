@@ -20,13 +20,29 @@ def documentation(module: str) -> dict:
     return yaml.safe_load(importlib.import_module(f"ansible_collections.corvus.murder.plugins.modules.{module}").DOCUMENTATION)
 
 
+def fragment(name: str) -> dict:
+    """What a fragment, such as corvus.murder.murder.daemon, adds to the page of a module."""
+    attribute = name.removeprefix("corvus.murder.murder").lstrip(".").upper() or "DOCUMENTATION"
+    return yaml.safe_load(getattr(ModuleDocFragment, attribute))
+
+
+def page(module: str, part: str) -> dict:
+    """The options or attributes of a module with those of its fragments."""
+    doc = documentation(module)
+    merged = {}
+    for name in doc["extends_documentation_fragment"]:
+        merged |= fragment(name).get(part, {})
+    return merged | doc.get(part, {})
+
+
+def notes(module: str) -> list[str]:
+    """The notes of a module with those of its fragments."""
+    doc = documentation(module)
+    return sum((fragment(name).get("notes", []) for name in doc["extends_documentation_fragment"]), doc.get("notes", []))
+
+
 def documented(module: str) -> dict:
     """Options with those of the fragments, in the form of --spec."""
-    doc = documentation(module)
-    options = dict(doc["options"])
-    for name in doc["extends_documentation_fragment"]:
-        fragment = name.removeprefix("corvus.murder.murder").lstrip(".").upper() or "DOCUMENTATION"
-        options |= yaml.safe_load(getattr(ModuleDocFragment, fragment))["options"]
     return {
         name: {
             "type": option["type"],
@@ -36,7 +52,7 @@ def documented(module: str) -> dict:
             "choices": option.get("choices") or [],
             "aliases": option.get("aliases") or [],
         }
-        for name, option in options.items()
+        for name, option in page(module, "options").items()
     }
 
 
@@ -67,3 +83,27 @@ def test_examples_use_options_that_exist(module):
         for name, options in task.items():
             if name.startswith("corvus.murder."):
                 assert set(options or {}) <= set(documented(name.removeprefix("corvus.murder.")))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_page_is_complete(module):
+    loaded = importlib.import_module(f"ansible_collections.corvus.murder.plugins.modules.{module}")
+    doc = documentation(module)
+    assert doc["module"] == module and doc["short_description"] and doc["description"] and doc["author"]
+    assert notes(module) and all(note.strip() for note in notes(module))
+    assert yaml.safe_load(loaded.EXAMPLES)
+    returned = yaml.safe_load(loaded.RETURN)
+    assert returned and all(value["description"] and value["returned"] and value["type"] for value in returned.values())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_page_says_what_check_and_diff_mode_do(module):
+    attributes = page(module, "attributes")
+    assert attributes.keys() >= {"check_mode", "diff_mode", "async", "platform", "action_group"}
+    for name, attribute in attributes.items():
+        assert attribute["description"], name
+        assert attribute["support"] in ("full", "partial", "none", "N/A"), name
+        assert attribute["support"] == "full" or attribute["details"], name
+    # What a diff shows differs from module to module, and the user has to know.
+    assert attributes["check_mode"]["support"] == "full"
+    assert attributes["diff_mode"]["details"]
