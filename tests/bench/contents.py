@@ -136,6 +136,13 @@ CONTENTS = [
         [ONE(2 * GB), Case(MANY, 10 * KB)],
     ),
     Contents(
+        "tree-links",
+        "many small files against one file of as many bytes, 3 peers, 200 Mbit/s: links are the limit and not cores, in memory",
+        Layout(3, 200),
+        1.5,
+        [ONE(2 * GB), Case(MANY, 10 * KB)],
+    ),
+    Contents(
         "tree-eleven",
         "many small files against one file of as many bytes, 11 peers, 100 Mbit/s, in memory",
         Layout(11, 100),

@@ -89,6 +89,7 @@ AGAIN: dict[str, Cell] = {
 TABLES: dict[str, dict[str, Cell]] = {
     "tree": TREE,
     "tree-three": TREE,
+    "tree-links": TREE,
     "tree-eleven": TREE,
     "again": AGAIN,
     "again-many": AGAIN,
