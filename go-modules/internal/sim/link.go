@@ -17,6 +17,7 @@ type conn struct {
 	queue  []policy.Block // what peer asked for and me has not sent, the block under way included
 	extras []policy.Block // what peer asked for out of turn and has to wait
 	extra  bool           // the block under way is one of these
+	slow   bool           // peer takes much less than others
 	held   []policy.Block // what peer asked for and me does not have yet
 	haves  []int          // pieces that peer is to be told of
 	untold int            // ticks since it was told of any

@@ -21,7 +21,6 @@ type node struct {
 	upMost    float64 // the largest share of the uplink that a connection has
 	downMost  float64 // of the downlink
 	serial    int
-	fastest   float64 // rate at which it ever sent to any one peer
 	rank      int
 	ranked    bool
 	here      bool

@@ -31,16 +31,26 @@ func (w *world) admit(n *node) {
 	if !slices.ContainsFunc(n.conns, func(c *conn) bool { return len(c.extras) > 0 }) {
 		return
 	}
-	for _, c := range n.sending {
-		n.fastest = max(n.fastest, c.rate)
-	}
-	for _, c := range n.sending {
-		if !c.extra && c.rate*4 >= n.fastest {
-			return
-		}
+	n.findSlow()
+	if slices.ContainsFunc(n.sending, func(c *conn) bool { return !c.extra && !c.slow }) {
+		return
 	}
 	for _, c := range n.conns {
 		w.admitOne(c)
+	}
+}
+
+// findSlow marks those who take much less than others. One that is alone is what it was among others.
+func (n *node) findSlow() {
+	if len(n.sending) < 2 {
+		return
+	}
+	best := 0.0
+	for _, c := range n.sending {
+		best = max(best, c.rate)
+	}
+	for _, c := range n.sending {
+		c.slow = c.rate*4 < best
 	}
 }
 

@@ -48,6 +48,7 @@ type conn struct {
 	haves      []int                // pieces that it is to be told of with the next tick
 	untold     int                  // ticks since it was told of any
 	upSeen     int64                // of what was sent to it, at the last tick
+	upNow      int64                // of what was sent to it, in the last tick
 	upRate     float64              // bytes a second
 	share      share                // of the uplink, if we are the origin
 	owed       bool                 // it owed us blocks at the last tick

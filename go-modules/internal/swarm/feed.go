@@ -95,19 +95,22 @@ func (s *Swarm) release(c *conn, piece int) {
 	})
 }
 
-// findSlow marks the peers that take much less than any of them ever did: the uplink is not full because they wait. (Compared only with
-// what others take now, a slow one would hold up all that is asked of us out of turn as soon as nobody else is fed.)
+// findSlow marks the peers that take much less than the others: the uplink is not full because they wait. One that is alone is what it
+// was among others. Otherwise a slow one would hold up all that is asked of us out of turn as soon as nobody else is fed.
 func (s *Swarm) findSlow() {
-	const (
-		slowBy = 4
-		fading = 64 // ticks in which the memory of the fastest one fades: links may change
-	)
-	s.fastest -= s.fastest / fading
+	const slowBy = 4
+	best, active := 0.0, 0
 	for _, c := range s.conns {
-		s.fastest = max(s.fastest, c.upRate)
+		best = max(best, c.upRate)
+		if c.upNow > 0 {
+			active++
+		}
+	}
+	if active < 2 {
+		return
 	}
 	for _, c := range s.conns {
-		c.out.setSlow(c.upRate*slowBy < s.fastest)
+		c.out.setSlow(c.upRate*slowBy < best)
 	}
 }
 

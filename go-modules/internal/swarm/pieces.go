@@ -207,8 +207,8 @@ func (s *Swarm) tickConn(c *conn, now time.Time) {
 		c.rate += (got - c.rate) / 4
 	}
 	sent := c.out.sent.Load()
-	c.upRate += (float64(sent-c.upSeen)/tickEvery.Seconds() - c.upRate) / 4
-	c.upSeen = sent
+	c.upNow, c.upSeen = sent-c.upSeen, sent
+	c.upRate += (float64(c.upNow)/tickEvery.Seconds() - c.upRate) / 4
 	owes := s.picker.Owes(c.id) > 0
 	if owes && !c.owed {
 		c.lastBlock = now

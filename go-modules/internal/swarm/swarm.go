@@ -92,7 +92,6 @@ type Swarm struct {
 	tracker    trackerState
 	place      place
 	uplink     uplink
-	fastest    float64 // bytes a second that any peer took lately
 	balance    balance // if we are the origin
 	totals     Stats
 
