@@ -81,12 +81,10 @@ build/bin/staticcheck-$(STATICCHECK):
 ready-lint: build .venv/tools build/bin/staticcheck-$(STATICCHECK)
 	@tests/tools/need shellcheck=shellcheck
 
-ready-unit: build .venv/tools
-
 ready-go:
 	@tests/tools/need gcc=gcc,libc6-dev
 
-ready-sanity ready-integration: build .venv/tools
+ready-unit ready-sanity ready-integration: build .venv/tools
 	@tests/tools/need git=git
 
 FLEET := sshd=openssh-server ssh=openssh-client iptables=iptables ip=iproute2 sudo=sudo setpriv=util-linux ps=procps

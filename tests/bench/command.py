@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fleet.fleet import unavailable
 
-from . import contents, limits, machine, outcome, report, scenarios
+from . import contents, limits, machine, outcome, report, scenarios, stamps
 from . import deploys as playbooks
 from .outcome import Figures, Outcome
 from .race import race
@@ -127,11 +127,12 @@ def _run(options: argparse.Namespace) -> int:
         return 2
     layout = Layout(options.peers if options.rate else 1, options.rate, options.slow, options.delay, memory=not options.disk)
     case = contents.Case(options.files, options.size // options.files, prepare=options.prepare)
-    outcomes = []
+    outcomes, program = [], str(options.program or stamps.checkout())
     with Rig.up(layout) as rig:
         artifact = case.make(rig.directory / "artifact")
         for _ in range(options.repeat):
-            outcomes.append(race(rig, system, artifact, "by hand", options.stagger, case.prepare))
+            result = race(rig, system, artifact, "by hand", options.stagger, case.prepare)
+            outcomes.append(stamps.stamped(result, program))
             print(told(outcomes[-1]), flush=True)
     if options.json:
         options.json.write_text(outcome.dump(outcomes))
@@ -174,12 +175,12 @@ def _limits(options: argparse.Namespace) -> int:
     return 1 if any(result.error for result in held) else 0
 
 
-def _race_all(wanted: Iterable[scenarios.Scenario]) -> list[Outcome]:
+def _race_all(wanted: Iterable[scenarios.Scenario], program: str) -> list[Outcome]:
     known, outcomes = systems(), []
     for scenario in wanted:
         print(f"\n{scenario.title}", flush=True)
         for result in scenario.run(known):
-            outcomes.append(result)
+            outcomes.append(stamps.stamped(result, program))
             print(told(result), flush=True)
         print(report.plain(report.table(scenario.name, report.grouped(outcomes)[scenario.name])), end="")
     return outcomes
@@ -187,21 +188,21 @@ def _race_all(wanted: Iterable[scenarios.Scenario]) -> list[Outcome]:
 
 def _quick(_options: argparse.Namespace) -> int:
     began = time.monotonic()
-    outcomes = _race_all(scenarios.QUICK)
+    outcomes = _race_all(scenarios.QUICK, stamps.checkout())
     print(f"\n{time.monotonic() - began:.0f} s; times are from one run each, make bench repeats them")
     return 1 if any(outcome.error for outcome in outcomes) else 0
 
 
 def _full(options: argparse.Namespace) -> int:
     """Measure, and keep after each scenario what there is; a scenario that is measured again replaces its results."""
-    directory, failed = options.directory, False
+    directory, failed, program = options.directory, False, stamps.checkout()
     directory.mkdir(parents=True, exist_ok=True)
     about = machine.describe(systems().values())
     (directory / "machine.json").write_text(json.dumps(about, indent=1) + "\n")
     for scenario in scenarios.FULL:
         if options.only and scenario.name not in options.only:
             continue
-        new = _race_all([dataclasses.replace(scenario, repeat=options.repeat or scenario.repeat)])
+        new = _race_all([dataclasses.replace(scenario, repeat=options.repeat or scenario.repeat)], program)
         failed |= any(outcome.system == "murder" and outcome.error for outcome in new)
         kept = [old for old in _results(directory) if old.scenario != scenario.name]
         order = list(scenarios.TITLES)
@@ -209,7 +210,7 @@ def _full(options: argparse.Namespace) -> int:
         (directory / "results.json").write_text(outcome.dump(kept))
         _report(directory)
     if not options.only or "limits" in options.only:
-        held = list(limits.run())
+        held = [stamps.stamped(result, program) for result in limits.run()]
         failed |= any(result.error for result in held)
         (directory / "limits.json").write_text(limits.dump(held))
         print(report.plain(limits.rows(held)), end="", flush=True)
@@ -217,7 +218,7 @@ def _full(options: argparse.Namespace) -> int:
     if not options.only or "deploys" in options.only:
         done = []
         for deploy in playbooks.run(playbooks.HEADLINE, playbooks.CROSSOVER):
-            done.append(deploy)
+            done.append(stamps.stamped(deploy, program))
             print(deploy.told(), flush=True)
         failed |= any(deploy.error and deploy.kind in (playbooks.MURDER, playbooks.AGAIN) for deploy in done)
         (directory / "deploys.json").write_text(playbooks.dump(done))

@@ -46,6 +46,8 @@ class Deploy:
     sent: int = 0
     error: str = ""
     files: int = 1
+    date: str = ""  # when it ended
+    checkout: str = ""  # of the program that was measured
 
     def told(self) -> str:
         """Return this run in words."""

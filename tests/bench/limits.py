@@ -64,6 +64,8 @@ class Held:
     worst: float = 0.0
     seconds: float = 0.0  # that mean was measured over
     error: str = ""
+    date: str = ""  # when it ended
+    checkout: str = ""  # of the program that was measured
 
     def told(self) -> str:
         """Return this transfer in words."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import platform
 from collections.abc import Iterable
 from pathlib import Path
 
+from . import stamps
 from .systems import System
 from .systems.base import CHECKOUT, tell
 
@@ -19,13 +19,13 @@ def describe(systems: Iterable[System]) -> dict[str, str]:
     """Return machine, kernel and versions, by the name under which they are shown."""
     memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
     about = {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": stamps.now(),
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{int(memory.split()[1]) / 1e6:.0f} GB",
         "kernel": f"{platform.system()} {platform.release()}",
         "TCP": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
         "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
-        "checkout": tell("git", "-C", CHECKOUT, "describe", "--always", "--dirty"),
+        "checkout": stamps.checkout(),
     }
     about["ansible"] = tell(CHECKOUT / ".venv/bin/ansible", "--version")
     if POSIX.exists():

@@ -36,6 +36,8 @@ class Outcome:
     commands: list[str] = field(default_factory=list)  # at the origin and at the first peer
     skipped: str = ""  # why there was no race
     error: str = ""  # how it failed
+    date: str = ""  # when it ended
+    checkout: str = ""  # of the program that was measured
 
     @property
     def ok(self) -> bool:

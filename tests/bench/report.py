@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from . import deploys as playbooks
-from . import limits, svg, targets
+from . import limits, stamps, svg, targets
 from .deploys import Deploy
 from .outcome import Figures, Outcome, middle
 from .scenarios import TITLES
@@ -157,6 +157,7 @@ def page(
     text.append(markdown([["", ""], *([name, value] for name, value in machine.items())]))
     for scenario, systems in grouped(outcomes).items():
         text.append(f"## {TITLES[scenario][0].upper()}{TITLES[scenario][1:]}\n")
+        text += _measured((race.case or race.system, race) for races in systems.values() for race in races if race.ok)
         text.append(markdown(table(scenario, systems)))
         if scenario == SHOWN:
             text += [f"![{name}]({name})" for name in pictures(outcomes)]
@@ -164,15 +165,25 @@ def page(
     if reasons := troubles(outcomes):
         text += ["## Not run, or failed\n", *(f"- {reason}" for reason in reasons), ""]
     if held:
-        text += ["## Upload and download limits, 5 peers, 100 Mbit/s\n", markdown(limits.rows(held))]
+        text.append("## Upload and download limits, 5 peers, 100 Mbit/s\n")
+        text += _measured((f"{result.kind}, {result.rate:g} Mbit/s", result) for result in held if not result.error)
+        text.append(markdown(limits.rows(held)))
         text += [f"- {result.told()[:300]}" for result in held if result.error]
     if deploys:
-        text += ["## Whole playbook runs\n", markdown(playbooks.rows(deploys)), "![deploys.svg](deploys.svg)\n"]
+        text.append("## Whole playbook runs\n")
+        text += _measured((f"{deploy.kind}, {deploy.hosts} hosts", deploy) for deploy in deploys if not deploy.error)
+        text += [markdown(playbooks.rows(deploys)), "![deploys.svg](deploys.svg)\n"]
         text += [f"- {line}" for line in playbooks.wins(deploys)]
         text += [f"- {deploy.told()[:300]}" for deploy in deploys if deploy.error]
         text.append("")
     text += ["## Commands\n", "```", *_commands(outcomes), "```", ""]
     return "\n".join(text)
+
+
+def _measured(results: Iterable[tuple[str, stamps.Result]]) -> list[str]:
+    """Return the line below a table's title: when its rows were measured, with which program; none where nobody knows."""
+    told = stamps.told(results)
+    return [f"{told}\n"] if told else []
 
 
 def _commands(outcomes: Iterable[Outcome]) -> list[str]:

@@ -79,12 +79,16 @@ func (s *Swarm) sendRange(w *bufio.Writer, c *conn, off, n int64, fresh bool) er
 
 // sendLarge sends what lies in one file.
 func (s *Swarm) sendLarge(w *bufio.Writer, tcp *net.TCPConn, store filed, off, n int64, fresh bool) error {
+	send := unix.Sendfile
+	if fresh { // just written: nobody waits for a disk
+		send = sendDirect
+	}
 	for segment, err := range store.Segments(off, n) {
 		if err == nil && segment.File == nil { // padding
 			err = s.copyRange(w, off, segment.Length)
 		} else if err == nil {
 			if err = w.Flush(); err == nil {
-				err = sendFile(tcp, segment.File, segment.Offset, segment.Length, fresh)
+				err = sendFile(tcp, segment.File, segment.Offset, segment.Length, send)
 			}
 		}
 		if err != nil {
@@ -106,18 +110,14 @@ func (s *Swarm) copyRange(w *bufio.Writer, off, n int64) error {
 	return err
 }
 
-// sendFile has the kernel send n bytes of a file (sendfile(2)), and reads and writes what a filesystem
-// without support for that leaves to be sent. fresh says that these bytes have just been written: nobody waits for a disk.
-func sendFile(tcp *net.TCPConn, f *os.File, off, n int64, fresh bool) error {
+// sendFile has the kernel send n bytes of a file by send, which is sendfile(2), and reads and writes what a filesystem
+// without support for that leaves to be sent.
+func sendFile(tcp *net.TCPConn, f *os.File, off, n int64, send func(socket, file int, off *int64, n int) (int, error)) error {
 	socket, err := tcp.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("sendfile: %w", err)
 	}
 	end := off + n
-	send := unix.Sendfile
-	if fresh {
-		send = sendDirect
-	}
 	var failed error
 	err = socket.Write(func(fd uintptr) (done bool) {
 		for off < end {
@@ -137,7 +137,7 @@ func sendFile(tcp *net.TCPConn, f *os.File, off, n int64, fresh bool) error {
 		return true
 	})
 	if errors.Is(failed, unix.EINVAL) || errors.Is(failed, unix.ENOSYS) {
-		_, failed = io.Copy(tcp, io.NewSectionReader(f, off, end-off))
+		_, failed = io.CopyN(tcp, io.NewSectionReader(f, off, end-off), end-off)
 	}
 	return errors.Join(err, failed)
 }

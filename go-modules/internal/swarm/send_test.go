@@ -2,12 +2,15 @@ package swarm
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // connected returns two ends of a TCP connection on loopback.
@@ -28,6 +31,20 @@ func connected(t *testing.T) (a, b *net.TCPConn) {
 	}
 	t.Cleanup(func() { _, _ = dialed.Close(), accepted.Close() })
 	return dialed.(*net.TCPConn), accepted.(*net.TCPConn)
+}
+
+type sender = func(socket, file int, off *int64, n int) (int, error)
+
+// failing sends no more than the given number of bytes, and then fails as a filesystem without sendfile(2) does.
+func failing(after int, errno error) sender {
+	return func(socket, file int, off *int64, n int) (int, error) {
+		if after == 0 {
+			return 0, errno
+		}
+		m, err := unix.Sendfile(socket, file, off, min(n, after))
+		after -= max(m, 0)
+		return m, err
+	}
 }
 
 func TestSendFile(t *testing.T) {
@@ -51,13 +68,21 @@ func TestSendFile(t *testing.T) {
 		"past the end":   {int64(len(data)) - 10, 20, true},
 		"the last bytes": {int64(len(data)) - 10, 10, false},
 	}
+	senders := map[string]func() sender{
+		"sendfile":               func() sender { return unix.Sendfile },
+		"sendDirect":             func() sender { return sendDirect },
+		"not on this filesystem": func() sender { return failing(0, unix.EINVAL) },
+		"not in this kernel":     func() sender { return failing(0, unix.ENOSYS) },
+		"only the first bytes":   func() sender { return failing(7, unix.EINVAL) },
+		"only the first part":    func() sender { return failing(300_001, unix.EINVAL) },
+	}
 	for name, tt := range tests {
-		for _, fresh := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, fresh %v", name, fresh), func(t *testing.T) {
+		for how, send := range senders {
+			t.Run(fmt.Sprintf("%s, %s", name, how), func(t *testing.T) {
 				from, to := connected(t)
 				sent := make(chan error, 1)
 				go func() {
-					err := sendFile(from, f, tt.off, tt.n, fresh)
+					err := sendFile(from, f, tt.off, tt.n, send())
 					_ = from.CloseWrite()
 					sent <- err
 				}()
@@ -73,5 +98,18 @@ func TestSendFile(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestSendFileFails: what a copy by hand would not cure is not tried again.
+func TestSendFileFails(t *testing.T) {
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	from, _ := connected(t)
+	if err := sendFile(from, f, 0, 1, failing(0, unix.EIO)); !errors.Is(err, unix.EIO) {
+		t.Errorf("sendFile returned %v, want %v", err, unix.EIO)
 	}
 }

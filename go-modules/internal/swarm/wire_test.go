@@ -19,8 +19,8 @@ import (
 	"corvus.murder/internal/testswarm"
 )
 
-// stranger connects to a peer by hand.
-func stranger(t *testing.T, p *testswarm.Peer, infohash [20]byte) (net.Conn, error) {
+// stranger connects to a peer by hand. It knows the fast extension, and those of the bits.
+func stranger(t *testing.T, p *testswarm.Peer, infohash [20]byte, bits ...pp.ExtensionBit) (net.Conn, error) {
 	t.Helper()
 	nc, err := net.Dial("tcp", p.Addr)
 	if err != nil {
@@ -29,7 +29,7 @@ func stranger(t *testing.T, p *testswarm.Peer, infohash [20]byte) (net.Conn, err
 	t.Cleanup(func() { _ = nc.Close() })
 	_ = nc.SetDeadline(time.Now().Add(testswarm.Patience))
 	ih := metainfo.Hash(infohash)
-	_, err = pp.Handshake(context.Background(), nc, &ih, [20]byte{'x'}, pp.NewPeerExtensionBytes(pp.ExtensionBitFast))
+	_, err = pp.Handshake(context.Background(), nc, &ih, [20]byte{'x'}, pp.NewPeerExtensionBytes(append(bits, pp.ExtensionBitFast)...))
 	return nc, err
 }
 

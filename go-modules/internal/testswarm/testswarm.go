@@ -44,8 +44,11 @@ func Torrent(t testing.TB, size, pieceLength int) (*artifact.Torrent, []byte) {
 
 // Memory is a store in memory with faults.
 type Memory struct {
-	mu   sync.Mutex
-	data []byte
+	mu    sync.Mutex
+	data  []byte
+	reads int
+	// Writing is called before every write, several at the same time.
+	Writing func()
 	// WriteErr fails every write.
 	WriteErr error
 	// Lie flips a bit in everything that is read, as a peer with broken memory does.
@@ -63,6 +66,7 @@ func NewMemory(size int, data []byte) *Memory {
 func (m *Memory) ReadAt(p []byte, off int64) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.reads++
 	n := copy(p, m.data[off:])
 	if m.Lie {
 		p[0] ^= 1
@@ -75,12 +79,22 @@ func (m *Memory) ReadAt(p []byte, off int64) (int, error) {
 
 // WriteAt is io.WriterAt's.
 func (m *Memory) WriteAt(p []byte, off int64) (int, error) {
+	if m.Writing != nil {
+		m.Writing()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.WriteErr != nil {
 		return 0, m.WriteErr
 	}
 	return copy(m.data[off:], p), nil
+}
+
+// Reads counts the calls of ReadAt.
+func (m *Memory) Reads() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.reads
 }
 
 // Bytes returns a copy of the content.

@@ -238,6 +238,41 @@ func TestBackupsOfBackups(t *testing.T) {
 	})
 }
 
+// TestLoadWhoeverIsAbsent: whatever ranks are absent, nobody has more children beyond its share than these are, not even the
+// seeder; and no peer has more than twice its share with the one or two stripes that Plan lays, nor three times with more.
+// Of small fleets everything that can be absent is tried.
+func TestLoadWhoeverIsAbsent(t *testing.T) {
+	for k := 1; k <= 4; k++ {
+		for peers := 1; peers <= 9; peers++ {
+			for gone := range 1 << peers {
+				checkLoad(t, Shape{Stripes: k, Peers: peers}, func(r int) bool { return r < peers && gone>>r&1 == 0 })
+			}
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		shape := drawShape(t)
+		if rapid.Bool().Draw(t, "as planned") {
+			shape.Stripes = stripes
+		}
+		checkLoad(t, shape, drawPresence(t, shape, -1))
+	})
+}
+
+func checkLoad(t rapid.TB, shape Shape, present func(int) bool) {
+	t.Helper()
+	absent := shape.Peers - len(presentRanks(shape, present))
+	beyond := shape.Stripes // of its share
+	if shape.Stripes > stripes {
+		beyond *= 2
+	}
+	load, _ := firstChoices(shape, present)
+	for r, n := range load {
+		if r != Seeder && (!present(r) || n > shape.Stripes+beyond) || n > shape.Stripes+absent {
+			t.Fatalf("%d of %d ranks are absent, and rank %d has %d children of %d stripes", absent, shape.Peers, r, n, shape.Stripes)
+		}
+	}
+}
+
 func TestDepth(t *testing.T) {
 	for peers := 1; peers <= 1200; peers += 1 + peers/7 {
 		for k := 2; k <= 8; k++ {
