@@ -3,6 +3,7 @@ package artifact
 import (
 	"bytes"
 	"encoding/hex"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -136,9 +137,12 @@ func (tr tree) room(path string) bool {
 	return true
 }
 
-// TestForeignReader reads our metainfo with another implementation.
+// TestForeignReader reads our metainfo with another implementation, and what BEP 47 can say of files is said its way.
 func TestForeignReader(t *testing.T) {
-	src := tree{"d/f": content(100_000), "e": dir(0o700), "x": script("x"), "l": link("d/f")}.write(t, filepath.Join(t.TempDir(), "src"))
+	src := tree{
+		"d/f": content(100_000), "e": dir(0o700), "x": script("x"), "l": link("d/f"), "d/up": link("../x"), "d/dot": link("./f"),
+		"d/dir": link("../e/"), "absolute": link("/etc/passwd"), "out": link("../src/x"), "root": link("d/.."), "d/again": hard("x"),
+	}.write(t, filepath.Join(t.TempDir(), "src"))
 	torrent, _ := build(t, src, BuildOptions{Announce: "http://tracker:8998/announce"})
 	other, err := metainfo.Load(bytes.NewReader(torrent.Raw))
 	must(t, err)
@@ -149,6 +153,24 @@ func TestForeignReader(t *testing.T) {
 	must(t, err)
 	if info.Name != "src" || info.TotalLength() != torrent.Size || info.NumPieces() != torrent.NumPieces() || info.Private == nil || !*info.Private {
 		t.Errorf("read as %s, %d bytes, %d pieces", info.Name, info.TotalLength(), info.NumPieces())
+	}
+	got := map[string]string{}
+	for _, file := range info.Files {
+		got[strings.Join(file.Path, "/")] = strings.TrimSpace(file.Attr + " " + strings.Join(file.SymlinkPath, "/"))
+	}
+	want := map[string]string{ // a link is said from the root; what leads out of it, or to it, cannot be said
+		"d/f": "", "x": "x", "d/again": "x", "l": "l d/f", "d/up": "l x", "d/dot": "l d/f", "d/dir": "l e", "absolute": "", "out": "", "root": "",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("attr and symlink path are %q, want %q", got, want)
+	}
+	for path, attr := range map[string]string{"x": "x", "d/f": ""} {
+		torrent, _ := build(t, filepath.Join(src, path))
+		other, err := metainfo.Load(bytes.NewReader(torrent.Raw))
+		must(t, err)
+		if info, err := other.UnmarshalInfo(); err != nil || info.Attr != attr {
+			t.Errorf("alone %s has attr %q (%v), want %q", path, info.Attr, err, attr)
+		}
 	}
 }
 
