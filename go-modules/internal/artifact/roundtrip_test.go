@@ -3,6 +3,7 @@ package artifact
 import (
 	"bytes"
 	"encoding/hex"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/anacrolix/torrent/metainfo"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
@@ -96,7 +98,7 @@ func TestRandomTrees(t *testing.T) {
 			case "exec":
 				src[path] = script(content(rapid.IntRange(0, 20_000).Draw(r, "length")))
 			case "dir":
-				src[path] = dir(rapid.SampledFrom([]uint32{0o755, 0o700, 0o555, 0o1777}).Draw(r, "mode") & 0o777)
+				src[path] = dir(rapid.SampledFrom([]fs.FileMode{0o755, 0o700, 0o555}).Draw(r, "mode"))
 			case "sparse":
 				src[path] = sparse(rapid.IntRange(10, 100_000).Draw(r, "length"))
 			case "hard":
@@ -108,10 +110,28 @@ func TestRandomTrees(t *testing.T) {
 			}
 		}
 		src.write(t, filepath.Join(top, "src"))
+		for _, path := range slices.Sorted(maps.Keys(src)) {
+			if bits := rapid.SampledFrom([]uint32{0, 0, 0, 0o4755, 0o2711, 0o6755, 0o1644, 0o1777, 0o7700}).Draw(r, "bits"); bits != 0 {
+				src.chmod(t, filepath.Join(top, "src"), path, bits)
+			}
+		}
 		deploy(t, filepath.Join(top, "src"), PlaceOptions{Dest: filepath.Join(top, "dest")})
 		sameTree(t, listing(t, filepath.Join(top, "dest")), listing(t, filepath.Join(top, "src")))
 		noStaging(t, top)
 	})
+}
+
+// chmod gives a path of the written tree all twelve bits of a mode. Links have none, and a directory whose owner may not enter it could
+// not be read.
+func (tr tree) chmod(t testing.TB, root, path string, mode uint32) {
+	t.Helper()
+	switch tr[path].(type) {
+	case link:
+		return
+	case dir:
+		mode |= 0o500
+	}
+	must(t, unix.Chmod(filepath.Join(root, path), mode))
 }
 
 // files lists what can have hard links.
@@ -135,6 +155,50 @@ func (tr tree) room(path string) bool {
 		}
 	}
 	return true
+}
+
+// TestSpecialBits: set-id and sticky bits of files and directories arrive, also where owners are kept or changed, which clears them.
+func TestSpecialBits(t *testing.T) {
+	src := tree{"suid": "x", "sgid": "x", "both": script("x"), "sticky": "x", "drop": dir(0o755), "shared/f": "x", "shared": dir(0o755)}
+	modes := map[string]uint32{
+		"suid": 0o4755, "sgid": 0o2711, "both": 0o6755, "sticky": 0o1644, "drop": 0o1777, "shared/f": 0o7750, "shared": 0o2775, "": 0o3755,
+	}
+	check := func(dest string, owner [2]int, p *Plan) {
+		t.Helper()
+		for path, mode := range modes {
+			a, err := Describe(filepath.Join(dest, path))
+			must(t, err)
+			if got := [2]int{a.UID, a.GID}; a.Mode != octal(mode) || got != owner {
+				t.Errorf("%q has mode %s and belongs to %v, want %s, %v", path, a.Mode, got, octal(mode), owner)
+			}
+		}
+		if changed, diff, err := p.Attributes(false); changed || err != nil {
+			t.Errorf("attributes differ at once: %v, %v", diff, err)
+		}
+	}
+	write := func(top string) string {
+		src.write(t, top+"/src")
+		for path, mode := range modes {
+			must(t, unix.Chmod(filepath.Join(top, "src", path), mode))
+		}
+		return top + "/src"
+	}
+	asUser(t, func(top string) {
+		check(top+"/dest", [2]int{os.Geteuid(), os.Getegid()}, deploy(t, write(top), PlaceOptions{Dest: top + "/dest"}))
+	})
+	if os.Geteuid() != 0 {
+		return
+	}
+	top := t.TempDir()
+	write(top)
+	deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest"})
+	for path := range modes {
+		must(t, os.Chown(filepath.Join(top, "dest", path), 1111, 2222))
+	}
+	must(t, unix.Chmod(top+"/dest", modes[""])) // the mode of what is replaced stays
+	must(t, os.WriteFile(top+"/src/sticky", []byte("new"), 0o644))
+	check(top+"/dest", [2]int{1111, 2222}, deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest"}))
+	check(top+"/dest", [2]int{3333, 4444}, deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest", Owner: "3333", Group: "4444"}))
 }
 
 // TestForeignReader reads our metainfo with another implementation, and what BEP 47 can say of files is said its way.
