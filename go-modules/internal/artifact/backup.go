@@ -90,7 +90,7 @@ func (p *Plan) copyFile(from, to spot, stat *unix.Stat_t) (err error) {
 	}
 	copyXattrs(in, out)
 	if err = dress(to.at, to.name, now, want); err == nil {
-		err = target.Sync()
+		err = syncFile(target)
 	}
 	return err
 }
@@ -136,7 +136,7 @@ func (p *Plan) overwrite(staged *os.File, old *unix.Stat_t, want look) error {
 		err = dress(parent.fd(), p.base, now, want)
 	}
 	if err == nil {
-		err = target.Sync()
+		err = syncFile(target)
 	}
 	if err != nil {
 		return because(err, "Attributes of %s cannot be set", show(p.Dest))

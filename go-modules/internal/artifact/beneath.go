@@ -210,7 +210,7 @@ func (c *cursor) readlink(path string) (string, error) {
 func (r *root) sync() error {
 	fd, err := r.open("", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err == nil {
-		err = unix.Fsync(fd)
+		err = syncDir(fd)
 		unix.Close(fd)
 	}
 	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EINVAL) {

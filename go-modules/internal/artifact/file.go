@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // WriteFile writes the .torrent to path, atomically and mode 0644, unless it is there already.
@@ -31,6 +33,13 @@ func (t *Torrent) WriteFile(path string) (changed bool, err error) {
 	return true, nil
 }
 
+// What brings things to disk: a file, a directory's own entries, and a tree with all else on its filesystem. Tests note when.
+var (
+	syncFile = (*os.File).Sync
+	syncDir  = unix.Fsync
+	syncTree = unix.Syncfs
+)
+
 // replace writes a file in one step: a temporary file beside it takes its name when it is on disk.
 func replace(path string, data []byte, mode fs.FileMode) error {
 	file, err := os.CreateTemp(filepath.Dir(path), ".murder-*.part")
@@ -39,7 +48,7 @@ func replace(path string, data []byte, mode fs.FileMode) error {
 	}
 	defer os.Remove(file.Name())
 	_, err = file.Write(data)
-	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
+	err = errors.Join(err, file.Chmod(mode), syncFile(file), file.Close())
 	if err == nil {
 		err = os.Rename(file.Name(), path)
 	}

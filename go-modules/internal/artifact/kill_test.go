@@ -2,22 +2,27 @@ package artifact
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"corvus.murder/internal/testarchive"
 )
 
-// placerVariable makes the test binary a process that deploys the versions a and b below its directory in turn, for ever.
+// placerVariable makes the test binary a process that deploys the versions a and b below its directory in turn, for ever. Of the kind
+// rollback it deploys b and goes back.
 const placerVariable = "MURDER_TEST_PLACER"
 
 // deployForEver is that process. It prints a line after each deploy.
@@ -25,11 +30,17 @@ func deployForEver() error {
 	kind, top, _ := strings.Cut(os.Getenv(placerVariable), ":")
 	for i := 0; ; i++ {
 		name := []string{"a", "b"}[i%2]
-		src := filepath.Join(top, name, "app")
-		if kind == "file" {
-			src += "/f0"
+		if kind == "rollback" {
+			name = "b"
 		}
-		torrent, source, err := Build(context.Background(), src, BuildOptions{PieceLength: MinPieceLength})
+		if kind == "rollback" && i%2 == 1 {
+			if _, err := RollBack(top+"/dest", "", false); err != nil {
+				return err
+			}
+			fmt.Println("rolled back")
+			continue
+		}
+		torrent, source, err := Build(context.Background(), sourceOf(kind, top, name), BuildOptions{PieceLength: MinPieceLength})
 		if err != nil {
 			return err
 		}
@@ -44,11 +55,25 @@ func deployForEver() error {
 	}
 }
 
+// sourceOf is the path of a version.
+func sourceOf(kind, top, name string) string {
+	src := filepath.Join(top, name, "app")
+	switch kind {
+	case "file":
+		src += "/f0"
+	case "unpack":
+		src += ".tar"
+	}
+	return src
+}
+
 func options(kind, top string) PlaceOptions {
 	o := PlaceOptions{Dest: top + "/dest", Mode: "u=rw,go=r"}
 	switch kind {
-	case "keep":
+	case "keep", "rollback":
 		o.Keep = 1
+	case "unpack":
+		o.Unpack, o.StateDir = true, top+"/state"
 	case "backup":
 		o.Backup = true
 	case "delete":
@@ -88,10 +113,26 @@ func place(p *Plan, torrent *Torrent, source *Source) error {
 			return err
 		}
 	}
-	return p.Place(context.Background())
+	if p.unpack != nil {
+		if err := p.Unpack(context.Background(), store); err != nil {
+			return err
+		}
+	}
+	if err := p.Place(context.Background()); err != nil {
+		return err
+	}
+	return p.Remember()
 }
 
 const killFiles = 12
+
+// packed is a tree of nothing but files in an archive.
+func (tr tree) packed() (entries []packed) {
+	for _, path := range slices.Sorted(maps.Keys(tr)) {
+		entries = append(entries, packed{Name: path, Body: tr[path].(string), Mode: 0o644})
+	}
+	return entries
+}
 
 // versionAt says which version is at dest, all of it; it is an error that it is neither, or both.
 func versionAt(kind, dest string) (string, error) {
@@ -126,7 +167,7 @@ func versionAt(kind, dest string) (string, error) {
 // TestKillAnywhere kills a process that deploys, with SIGKILL, at many moments. Each time either the old artifact is there or
 // the new one, whole, and the next run goes on from there. All the time a reader finds the one or the other.
 func TestKillAnywhere(t *testing.T) {
-	for _, kind := range []string{"tree", "file", "keep", "backup", "delete"} {
+	for _, kind := range []string{"tree", "file", "keep", "backup", "delete", "unpack", "rollback"} {
 		t.Run(kind, func(t *testing.T) {
 			top := t.TempDir()
 			for _, name := range []string{"a", "b"} {
@@ -135,15 +176,15 @@ func TestKillAnywhere(t *testing.T) {
 					app[fmt.Sprintf("f%d", i)] = strings.Repeat(name, 1000)
 				}
 				app.write(t, top+"/"+name+"/app")
+				must(t, os.WriteFile(top+"/"+name+"/app.tar", testarchive.Tar(t, app.packed()...), 0o644))
 			}
 			place := func() {
 				t.Helper()
-				src := map[bool]string{true: top + "/a/app/f0", false: top + "/a/app"}[kind == "file"]
-				torrent, source := build(t, src)
+				torrent, source := build(t, sourceOf(kind, top, "a"))
 				must(t, place(plan(t, torrent, options(kind, top)), torrent, source))
 			}
 			place()
-			strangers := kind == "tree" || kind == "backup"
+			strangers := kind == "tree" || kind == "backup" || kind == "unpack"
 			if strangers {
 				must(t, os.WriteFile(top+"/dest/stranger", []byte("kept"), 0o600))
 			}
@@ -201,26 +242,61 @@ func killOnce(t *testing.T, kind, top string) {
 // watch reads the artifact all the time: it is there at any moment, and of one version.
 func watch(t *testing.T, kind, dest string) (stop func()) {
 	var done atomic.Bool
-	ended := make(chan string)
+	ended := make(chan error)
 	go func() {
-		path := dest + "/f0"
-		if kind == "file" {
-			path = dest
+		var err error
+		for err == nil && !done.Load() {
+			err = readOnce(kind, dest)
 		}
-		for !done.Load() {
-			data, err := os.ReadFile(path)
-			if err == nil && len(data) == 1000 && strings.Count(string(data), string(data[:1])) == 1000 {
-				continue
-			}
-			ended <- strconv.Quote(string(data)) + ", " + fmt.Sprint(err)
-			return
-		}
-		ended <- ""
+		ended <- err
 	}()
 	return func() {
 		done.Store(true)
-		if fault := <-ended; fault != "" {
-			t.Errorf("a reader found %s", fault)
+		if err := <-ended; err != nil {
+			t.Errorf("a reader found %v", err)
 		}
 	}
+}
+
+// readOnce is a reader that opens the artifact's directory, or the release that the link leads to, and reads every file through that. What
+// it reads is all of one version. Only from a directory that is at dest no longer, and no release, may files go.
+func readOnce(kind, dest string) error {
+	if kind == "file" {
+		data, err := os.ReadFile(dest)
+		return errors.Join(err, oneVersion(data, 1000))
+	}
+	dir, err := os.OpenRoot(dest)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	var all []byte
+	files := 0
+	for i := range killFiles {
+		data, err := dir.ReadFile(fmt.Sprintf("f%d", i))
+		if errors.Is(err, fs.ErrNotExist) && kind != "keep" && kind != "rollback" {
+			var opened, now fs.FileInfo
+			if opened, err = dir.Stat("."); err == nil {
+				now, err = os.Stat(dest)
+			}
+			if err == nil && !os.SameFile(opened, now) {
+				continue
+			}
+			err = errors.Join(fmt.Errorf("no f%d", i), err)
+		}
+		if err != nil {
+			return err
+		}
+		all = append(all, data...)
+		files++
+	}
+	return oneVersion(all, 1000*files)
+}
+
+// oneVersion says what is wrong with the content of files.
+func oneVersion(data []byte, length int) error {
+	if len(data) != length || length > 0 && bytes.Count(data, data[:1]) != length {
+		return fmt.Errorf("%q of %d bytes", data, length)
+	}
+	return nil
 }

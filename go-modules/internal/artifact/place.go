@@ -78,7 +78,7 @@ func (p *Plan) placeFile(ctx context.Context) error {
 	if err := p.approve(ctx); err != nil {
 		return err
 	}
-	if err := file.Sync(); err != nil {
+	if err := syncFile(file); err != nil {
 		return p.writeError(err)
 	}
 	return p.replaceFile(file, old, want)
@@ -238,7 +238,7 @@ func (t *placer) complete() error {
 	if err := t.approve(t.ctx); err != nil {
 		return err
 	}
-	return unix.Syncfs(t.staging.content.fd())
+	return syncTree(t.staging.content.fd())
 }
 
 // files completes all files, many at once, and takes their stamps, so that Placed need not look at each once more.

@@ -3,6 +3,8 @@ package artifact
 import (
 	"bytes"
 	"encoding/hex"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/anacrolix/torrent/metainfo"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
@@ -95,7 +98,7 @@ func TestRandomTrees(t *testing.T) {
 			case "exec":
 				src[path] = script(content(rapid.IntRange(0, 20_000).Draw(r, "length")))
 			case "dir":
-				src[path] = dir(rapid.SampledFrom([]uint32{0o755, 0o700, 0o555, 0o1777}).Draw(r, "mode") & 0o777)
+				src[path] = dir(rapid.SampledFrom([]fs.FileMode{0o755, 0o700, 0o555}).Draw(r, "mode"))
 			case "sparse":
 				src[path] = sparse(rapid.IntRange(10, 100_000).Draw(r, "length"))
 			case "hard":
@@ -107,10 +110,28 @@ func TestRandomTrees(t *testing.T) {
 			}
 		}
 		src.write(t, filepath.Join(top, "src"))
+		for _, path := range slices.Sorted(maps.Keys(src)) {
+			if bits := rapid.SampledFrom([]uint32{0, 0, 0, 0o4755, 0o2711, 0o6755, 0o1644, 0o1777, 0o7700}).Draw(r, "bits"); bits != 0 {
+				src.chmod(t, filepath.Join(top, "src"), path, bits)
+			}
+		}
 		deploy(t, filepath.Join(top, "src"), PlaceOptions{Dest: filepath.Join(top, "dest")})
 		sameTree(t, listing(t, filepath.Join(top, "dest")), listing(t, filepath.Join(top, "src")))
 		noStaging(t, top)
 	})
+}
+
+// chmod gives a path of the written tree all twelve bits of a mode. Links have none, and a directory whose owner may not enter it could
+// not be read.
+func (tr tree) chmod(t testing.TB, root, path string, mode uint32) {
+	t.Helper()
+	switch tr[path].(type) {
+	case link:
+		return
+	case dir:
+		mode |= 0o500
+	}
+	must(t, unix.Chmod(filepath.Join(root, path), mode))
 }
 
 // files lists what can have hard links.
@@ -136,9 +157,56 @@ func (tr tree) room(path string) bool {
 	return true
 }
 
-// TestForeignReader reads our metainfo with another implementation.
+// TestSpecialBits: set-id and sticky bits of files and directories arrive, also where owners are kept or changed, which clears them.
+func TestSpecialBits(t *testing.T) {
+	src := tree{"suid": "x", "sgid": "x", "both": script("x"), "sticky": "x", "drop": dir(0o755), "shared/f": "x", "shared": dir(0o755)}
+	modes := map[string]uint32{
+		"suid": 0o4755, "sgid": 0o2711, "both": 0o6755, "sticky": 0o1644, "drop": 0o1777, "shared/f": 0o7750, "shared": 0o2775, "": 0o3755,
+	}
+	check := func(dest string, owner [2]int, p *Plan) {
+		t.Helper()
+		for path, mode := range modes {
+			a, err := Describe(filepath.Join(dest, path))
+			must(t, err)
+			if got := [2]int{a.UID, a.GID}; a.Mode != octal(mode) || got != owner {
+				t.Errorf("%q has mode %s and belongs to %v, want %s, %v", path, a.Mode, got, octal(mode), owner)
+			}
+		}
+		if changed, diff, err := p.Attributes(false); changed || err != nil {
+			t.Errorf("attributes differ at once: %v, %v", diff, err)
+		}
+	}
+	write := func(top string) string {
+		src.write(t, top+"/src")
+		for path, mode := range modes {
+			must(t, unix.Chmod(filepath.Join(top, "src", path), mode))
+		}
+		return top + "/src"
+	}
+	asUser(t, func(top string) {
+		check(top+"/dest", [2]int{os.Geteuid(), os.Getegid()}, deploy(t, write(top), PlaceOptions{Dest: top + "/dest"}))
+	})
+	if os.Geteuid() != 0 {
+		return
+	}
+	top := t.TempDir()
+	write(top)
+	deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest"})
+	for path := range modes {
+		must(t, os.Chown(filepath.Join(top, "dest", path), 1111, 2222))
+	}
+	must(t, unix.Chmod(top+"/dest", modes[""])) // the mode of what is replaced stays
+	must(t, os.WriteFile(top+"/src/sticky", []byte("new"), 0o644))
+	check(top+"/dest", [2]int{1111, 2222}, deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest"}))
+	check(top+"/dest", [2]int{3333, 4444}, deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest", Owner: "3333", Group: "4444"}))
+}
+
+// TestForeignReader reads our metainfo with another implementation, and what BEP 47 can say of files is said its way.
 func TestForeignReader(t *testing.T) {
-	src := tree{"d/f": content(100_000), "e": dir(0o700), "x": script("x"), "l": link("d/f")}.write(t, filepath.Join(t.TempDir(), "src"))
+	src := tree{
+		"d/f": content(100_000), "e": dir(0o700), "x": script("x"), "l": link("d/f"), "d/up": link("../x"), "d/dot": link("./f"),
+		"d/dir": link("../e/"), "absolute": link("/etc/passwd"), "out": link("../src/x"), "root": link("d/.."), "d/again": hard("x"),
+	}.write(t, filepath.Join(t.TempDir(), "src"))
 	torrent, _ := build(t, src, BuildOptions{Announce: "http://tracker:8998/announce"})
 	other, err := metainfo.Load(bytes.NewReader(torrent.Raw))
 	must(t, err)
@@ -149,6 +217,24 @@ func TestForeignReader(t *testing.T) {
 	must(t, err)
 	if info.Name != "src" || info.TotalLength() != torrent.Size || info.NumPieces() != torrent.NumPieces() || info.Private == nil || !*info.Private {
 		t.Errorf("read as %s, %d bytes, %d pieces", info.Name, info.TotalLength(), info.NumPieces())
+	}
+	got := map[string]string{}
+	for _, file := range info.Files {
+		got[strings.Join(file.Path, "/")] = strings.TrimSpace(file.Attr + " " + strings.Join(file.SymlinkPath, "/"))
+	}
+	want := map[string]string{ // a link is said from the root; what leads out of it, or to it, cannot be said
+		"d/f": "", "x": "x", "d/again": "x", "l": "l d/f", "d/up": "l x", "d/dot": "l d/f", "d/dir": "l e", "absolute": "", "out": "", "root": "",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("attr and symlink path are %q, want %q", got, want)
+	}
+	for path, attr := range map[string]string{"x": "x", "d/f": ""} {
+		torrent, _ := build(t, filepath.Join(src, path))
+		other, err := metainfo.Load(bytes.NewReader(torrent.Raw))
+		must(t, err)
+		if info, err := other.UnmarshalInfo(); err != nil || info.Attr != attr {
+			t.Errorf("alone %s has attr %q (%v), want %q", path, info.Attr, err, attr)
+		}
 	}
 }
 

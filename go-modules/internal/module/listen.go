@@ -56,11 +56,13 @@ func (o *reach) local() netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	ln, err := net.Listen("tcp", net.JoinHostPort(o.ip, "0"))
+	// This sends no packet and, in check mode too, opens no port.
+	from, to := netip.AddrPortFrom(addr, 0), netip.AddrPortFrom(addr, 9)
+	c, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(from), net.UDPAddrFromAddrPort(to))
 	if err != nil {
 		return netip.Addr{}
 	}
-	_ = ln.Close()
+	_ = c.Close()
 	return addr
 }
 

@@ -25,6 +25,9 @@ const patience = 60 * time.Second
 // TestMain makes the test binary the program: modules and daemons run as processes of their own.
 func TestMain(m *testing.M) {
 	if find(filepath.Base(os.Args[0])) != nil {
+		if os.Getenv(portless) != "" {
+			forbidPorts()
+		}
 		os.Exit(Main(context.Background(), os.Args,
 			ansible.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}))
 	}
@@ -93,7 +96,7 @@ func (r *rig) source(size int) []byte {
 	return data
 }
 
-// command prepares a module call as Ansible's action plugin makes it: options on stdin.
+// command prepares a module call as Ansible's action plugin makes it: options on stdin. In check mode no port may be opened.
 func (r *rig) command(module string, o options) *exec.Cmd {
 	r.t.Helper()
 	args, err := json.Marshal(o)
@@ -103,6 +106,9 @@ func (r *rig) command(module string, o options) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{module, "-"}
 	cmd.Stdin = bytes.NewReader(args)
+	if o["_ansible_check_mode"] == true {
+		cmd.Env = append(os.Environ(), portless+"=1")
+	}
 	return cmd
 }
 

@@ -2,12 +2,15 @@ package module
 
 import (
 	"crypto/sha1"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // snapshot lists everything below a directory with its type, mode, time and content; of what tracker and seeder write at any
@@ -40,7 +43,7 @@ func (r *rig) applied(module string, o options) (diff map[string]any, done, agai
 	r.t.Helper()
 	r.eventually("the daemon of the call before has ended", func() bool {
 		left, err := os.ReadDir(o["state_dir"].(string))
-		return err != nil || !slices.ContainsFunc(left, func(e os.DirEntry) bool { return e.Name() != "placed" })
+		return err != nil || !slices.ContainsFunc(left, func(e os.DirEntry) bool { return e.Name() != "placed" && e.Name() != "unpacked" })
 	})
 	before := snapshot(r.t, r.dir)
 	predicted := r.must(true, module, o.with("_ansible_check_mode", true).with("_ansible_diff", true))
@@ -126,6 +129,97 @@ func TestCopyOptionsThereAndBack(t *testing.T) {
 	if read(t, dest) != "something else" {
 		t.Error("not placed")
 	}
+}
+
+// TestForceFalseWhereNothingIs: it deploys then, and only then.
+func TestForceFalseWhereNothingIs(t *testing.T) {
+	r := newRig(t)
+	data := r.source(1000)
+	r.up()
+	o := r.quiet(1).with("force", false)
+	check := o.with("_ansible_check_mode", true).with("_ansible_diff", true)
+	unchanged := func() {
+		t.Helper()
+		before := snapshot(t, r.dir)
+		res := r.must(false, "murder_peer", check)
+		if msg, _ := res["msg"].(string); !strings.Contains(msg, "exists already") || res["diff"] != nil {
+			t.Errorf("check mode where something is returned %v", res)
+		}
+		r.must(false, "murder_peer", o)
+		if snapshot(t, r.dir) != before {
+			t.Error("what is there was changed")
+		}
+	}
+	before := snapshot(t, r.dir)
+	if res := r.must(true, "murder_peer", check); res["diff"] == nil || snapshot(t, r.dir) != before {
+		t.Errorf("check mode where nothing is returned %v", res)
+	}
+	r.must(true, "murder_peer", o.with("seed_time", 60))
+	r.arrived(1, data)
+	unchanged()
+	if err := os.WriteFile(o["dest"].(string), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	unchanged()
+}
+
+// TestAttributesOfATreeThereAndBack: modes and file attributes by the module's options, of a tree that is deployed with them
+// and of one that is in place.
+func TestAttributesOfATreeThereAndBack(t *testing.T) {
+	r := newRig(t)
+	if err := os.MkdirAll(filepath.Join(r.src, "d"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(r.src, "d", "f")
+	if err := os.WriteFile(file, []byte("x"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	r.up()
+	dest := r.peer(1)["dest"].(string)
+	expect := func(root, d, f string) {
+		t.Helper()
+		for path, want := range map[string]string{"": root, "d": d, "d/f": f} {
+			if stat, err := os.Stat(filepath.Join(dest, path)); err != nil || fmt.Sprintf("%04o", stat.Mode().Perm()) != want {
+				t.Errorf("%q is %v (%v), want %s", path, stat.Mode(), err, want)
+			}
+		}
+	}
+	r.applied("murder_peer", r.quiet(1).with("mode", "u=rwX,go=").with("directory_mode", "0711"))
+	expect("0711", "0711", "0600")
+	r.applied("murder_peer", r.quiet(1).with("directory_mode", "g+rx"))
+	expect("0751", "0751", "0640")
+	if err := errors.Join(os.Chmod(filepath.Join(dest, "d"), 0o777), os.Chmod(filepath.Join(dest, "d", "f"), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	diff, _, _ := r.applied("murder_peer", r.quiet(1).with("mode", "preserve"))
+	expect("0751", "0750", "0640") // of the tree's own directory those that it has stay
+	if text := fmt.Sprint(diff["before"], diff["after"]); !strings.Contains(text, "0666") || !strings.Contains(text, "0640") {
+		t.Errorf("the diff is %s", text)
+	}
+	if _, can := undumped(file); !can { // this filesystem has no such attributes
+		r.refused("murder_peer", r.quiet(1).with("attributes", "+d").with("mode", "preserve"), "Option attributes")
+		return
+	}
+	for _, change := range []string{"+d", "-d"} {
+		diff, _, _ := r.applied("murder_peer", r.quiet(1).with("mode", "preserve").with("attributes", change))
+		if !strings.Contains(fmt.Sprint(diff), "attributes:") {
+			t.Errorf("the diff is %v", diff)
+		}
+		if set, _ := undumped(filepath.Join(dest, "d", "f")); set != (change == "+d") {
+			t.Errorf("with %s the attribute d is set: %v", change, set)
+		}
+	}
+}
+
+// undumped tells whether a file has the attribute d, and whether files can have any.
+func undumped(path string) (set, can bool) {
+	file, err := os.Open(path)
+	if err != nil {
+		return false, false
+	}
+	defer func() { _ = file.Close() }()
+	flags, err := unix.IoctlGetUint32(int(file.Fd()), unix.FS_IOC_GETFLAGS)
+	return flags&0x40 != 0, err == nil
 }
 
 func TestDeleteThereAndBack(t *testing.T) {

@@ -1,15 +1,19 @@
 package module
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"gopkg.in/yaml.v3"
+
+	"corvus.murder/internal/testarchive"
 )
 
 // documented is a return value, as plugins/modules/NAME.py describes it.
@@ -93,7 +97,9 @@ func (r *rig) keeps(module string, o options) options {
 	for _, res := range []options{first, second} {
 		r.asDocumented(module, state, res)
 	}
-	a, b := slices.Sorted(maps.Keys(first)), slices.Sorted(maps.Keys(second))
+	replaced := maps.Clone(first)
+	delete(replaced, "backup_file") // documented as returned when something was replaced
+	a, b := slices.Sorted(maps.Keys(replaced)), slices.Sorted(maps.Keys(second))
 	if !slices.Equal(a, b) {
 		r.t.Errorf("%s, state %s: the first run returned %v, the second %v", module, state, a, b)
 	}
@@ -120,8 +126,11 @@ func (r *rig) asDocumented(module, state string, res options) {
 			r.t.Errorf("%s, state %s: returns %s, by which Ansible means something else", module, state, key)
 		}
 	}
+	if msg, there := res["msg"]; there && !(documented{Type: "str"}).fits(msg) {
+		r.t.Errorf("%s, state %s: msg is %v", module, state, msg)
+	}
 	for key := range res {
-		if _, known := values[key]; !known && !slices.Contains([]string{"changed", "invocation"}, key) {
+		if _, known := values[key]; !known && !slices.Contains([]string{"changed", "invocation", "msg"}, key) {
 			r.t.Errorf("%s, state %s: %s is returned and not documented", module, state, key)
 		}
 	}
@@ -149,6 +158,7 @@ func TestReturnValuesAreAsDocumented(t *testing.T) {
 		r.keeps("murder_peer", r.peer(3+n).with("state", state))
 	}
 	r.keepsReleases()
+	r.keepsOptions()
 	r.keeps("murder_seed", r.seed().with("state", "stopped"))
 	r.keeps("murder_seed", r.seed().with("state", "absent"))
 	r.must(true, "murder_peer", r.peer(2).with("state", "stopped"))
@@ -170,6 +180,53 @@ func (r *rig) keepsReleases() {
 	}
 }
 
+// keepsOptions runs what the options special, unpack, backup and force add to the results.
+func (r *rig) keepsOptions() {
+	r.t.Helper()
+	if err := syscall.Mkfifo(filepath.Join(r.dir, "tree", "pipe"), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	special := r.seed().with("src", filepath.Join(r.dir, "tree")).with("torrent", r.src+".special.torrent").with("special", "skip")
+	for _, state := range []string{"present", "started"} {
+		if res := r.keeps("murder_seed", special.with("state", state)); fmt.Sprint(res["left_out"]) != "[pipe]" {
+			r.t.Errorf("left out: %v", res["left_out"])
+		}
+		r.must(true, "murder_seed", special.with("state", "absent"))
+	}
+	archive := r.seed().with("src", filepath.Join(r.dir, "release.tar"))
+	if err := os.WriteFile(archive["src"].(string), testarchive.Tar(r.t, release...), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+	r.must(true, "murder_seed", archive)
+	unpack := r.unpack(6).with("torrent", archive["src"].(string)+".torrent")
+	predicted := r.must(true, "murder_peer", unpack.with("_ansible_check_mode", true))
+	r.asDocumented("murder_peer", "present", predicted)
+	for key := range r.keeps("murder_peer", unpack) {
+		if d := returns(r.t, "murder_peer")[key]; predicted[key] == nil && strings.Contains(d.Returned, "unpack") {
+			r.t.Errorf("check mode of unpack does not return %s", key)
+		}
+	}
+	r.must(true, "murder_seed", archive.with("state", "stopped"))
+
+	backup := r.peer(7).with("backup", true)
+	if err := os.WriteFile(backup["dest"].(string), []byte("old"), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	left := r.must(false, "murder_peer", backup.with("force", false))
+	r.asDocumented("murder_peer", "present", left)
+	done := r.keeps("murder_peer", backup)
+	if done["backup_file"] == nil || left["msg"] == nil {
+		r.t.Errorf("a backup returned %v, force: false before it %v", done, left)
+	}
+	delete(left, "msg")
+	for _, key := range []string{"backup_file", "checksum"} { // of what replaced it
+		delete(done, key)
+	}
+	if a, b := slices.Sorted(maps.Keys(left)), slices.Sorted(maps.Keys(done)); !slices.Equal(a, b) {
+		r.t.Errorf("force: false returned %v, the deploy after it %v", a, b)
+	}
+}
+
 // TestReturnValuesOfCheckMode demands the same of predictions.
 func TestReturnValuesOfCheckMode(t *testing.T) {
 	r := newRig(t)
@@ -188,5 +245,24 @@ func TestReturnValuesOfCheckMode(t *testing.T) {
 	}
 	for _, state := range []string{"started", "present"} {
 		r.asDocumented("murder_peer", state, r.must(true, "murder_peer", check(r.peer(1).with("state", state))))
+	}
+	// What would be done returns what doing it does, and what it returns when there is nothing left to do.
+	current := r.peer(2).with("dest", filepath.Join(r.dir, "current")).with("keep", 1)
+	first := r.must(true, "murder_peer", current)
+	r.reseed("the second release")
+	r.must(true, "murder_peer", current)
+	r.must(true, "murder_peer", r.peer(1).with("state", "started"))
+	for _, o := range []options{
+		current.with("state", "rolledback").with("release", first["release"]), r.peer(1).with("state", "stopped"), r.peer(1).with("state", "absent"),
+	} {
+		predicted := r.must(true, "murder_peer", check(o))
+		r.asDocumented("murder_peer", o["state"].(string), predicted)
+		done := r.must(true, "murder_peer", o)
+		nothing := r.must(false, "murder_peer", check(o))
+		for what, res := range map[string]options{"it": done, "what is done already": nothing} {
+			if a, b := slices.Sorted(maps.Keys(predicted)), slices.Sorted(maps.Keys(res)); !slices.Equal(a, b) {
+				t.Errorf("check mode of %s returned %v, %s %v", o["state"], a, what, b)
+			}
+		}
 	}
 }

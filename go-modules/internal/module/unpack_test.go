@@ -2,6 +2,7 @@ package module
 
 import (
 	"archive/tar"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,6 +146,53 @@ func TestUnpackedTreeIsLookedAfter(t *testing.T) {
 	}
 	must(true, o)
 	r.unpacked(1)
+}
+
+// TestDiffAndDeleteOfAnUnpackedTree: what an archive holds is not known before it has come, so a diff names the archive, and never content;
+// of what is in place it shows attributes and what goes.
+func TestDiffAndDeleteOfAnUnpackedTree(t *testing.T) {
+	r := newRig(t)
+	r.archive(testarchive.Formats(t, release...)[".tar.gz"])
+	r.up()
+	o := r.quiet(1).with("unpack", true).with("delete", true)
+	dest := o["dest"].(string)
+	stranger := filepath.Join(dest, "late", "stranger")
+	strange := func() {
+		t.Helper()
+		err := os.MkdirAll(filepath.Dir(stranger), 0o755)
+		if err == nil {
+			err = os.WriteFile(stranger, []byte("old content"), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	deployed := func() map[string]any {
+		t.Helper()
+		diff, _, _ := r.applied("murder_peer", o)
+		r.unpacked(1)
+		if _, err := os.Lstat(filepath.Dir(stranger)); err == nil {
+			t.Error("the stranger is still there")
+		}
+		if text := fmt.Sprint(diff); strings.Contains(text, "old content") || strings.Contains(text, "#!/bin") {
+			t.Errorf("the diff shows content: %s", text)
+		}
+		return diff["after"].(map[string]any)
+	}
+	strange()
+	if after := deployed(); after["archive"] != "artifact" || after["state"] != "directory" || after["path"] != dest || after["added"] != nil {
+		t.Errorf("the diff is %v", after)
+	}
+	strange()
+	if err := os.Chmod(filepath.Join(dest, "data"), 0o604); err != nil {
+		t.Fatal(err)
+	}
+	after := deployed()
+	if fmt.Sprint(after["removed"], after["files_removed"], after["files"]) != "[late/] 1 map[data:map[mode:0640]]" {
+		t.Errorf("the diff of what is in place is %v", after)
+	}
+	strange()
+	r.must(false, "murder_peer", o.with("delete", false))
 }
 
 func TestBadArchivesAreRefused(t *testing.T) {
