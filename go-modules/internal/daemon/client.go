@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -138,6 +139,8 @@ func request(ctx context.Context, dir, method, path string, v any) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
 		return ErrNotRunning
+	case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), errors.Is(err, io.EOF): // it closed the socket before it had answered
+		return fmt.Errorf("%w any more: it is ending", ErrNotRunning)
 	case err != nil:
 		return err
 	}

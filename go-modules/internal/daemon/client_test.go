@@ -3,6 +3,7 @@ package daemon
 import (
 	"bufio"
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"testing"
@@ -43,5 +44,41 @@ func TestConfigOfOneThatDoesNotServeYet(t *testing.T) {
 	_ = stdin.Close()
 	if err := <-got; err != nil || w.Name != "late" {
 		t.Errorf("configuration %+v, %v", w, err)
+	}
+}
+
+// TestQuestionToOneThatEnds: a daemon that ends between a connection and the answer is none any more.
+func TestQuestionToOneThatEnds(t *testing.T) {
+	for name, unread := range map[string]bool{"reset": true, "end of file": false} {
+		t.Run(name, func(t *testing.T) {
+			i := instance(t)
+			if _, err := makeDir(i.dir); err != nil {
+				t.Fatal(err)
+			}
+			listener, err := listen(i.dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = listener.Close() }()
+			answer := make(chan error)
+			go func() { answer <- i.Status(t.Context(), nil) }()
+			conn, err := listener.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			request := bufio.NewReaderSize(conn, 16)
+			if unread { // what the question has beyond is lost, which the kernel tells who asked
+				_, err = request.ReadByte()
+			} else {
+				_, err = http.ReadRequest(request)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.Close()
+			if err := <-answer; !errors.Is(err, ErrNotRunning) {
+				t.Errorf("the answer is %v", err)
+			}
+		})
 	}
 }
