@@ -142,9 +142,18 @@ class Fleet:
 def _answers(host: Host) -> bool:
     """Tell whether the host's first process has got as far as it goes: sshd listens, or the script sleeps."""
     if host.light:
-        return Path(f"/proc/{host.process.pid}/task/{host.process.pid}/children").read_text() != ""
+        children = Path(f"/proc/{host.process.pid}/task/{host.process.pid}/children").read_text().split()
+        return any(_command(child) == "sleep" for child in children)  # before that, its children set up the network
     sockets = Path(f"/proc/{host.process.pid}/net/tcp").read_text().splitlines()[1:]
     return any(row.split()[1].endswith(":0016") and row.split()[3] == "0A" for row in sockets)
+
+
+def _command(pid: str) -> str:
+    """Return the name of a process, or nothing if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def unavailable() -> str:
