@@ -3,7 +3,10 @@ package swarm
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/anacrolix/chansync"
 
 	"corvus.murder/internal/announce"
 )
@@ -14,62 +17,141 @@ const (
 	// lateBy is how many times as much as that the others may have had when another root comes. After that, who started early
 	// has more of one stripe anyway, and holding it back made 11 peers that start over 5 s end at 1.15 instead of 1.02.
 	lateBy = 4
-	// yieldFor is how many times as long as it took to send a block whoever is ahead then pauses.
-	yieldFor = 2
-	// pauseMost bounds one pause.
-	pauseMost = time.Second
-	// trialTicks is for how many ticks in vain those who are ahead wait for the others.
-	trialTicks = 8
+	// restTicks is for how many ticks a root may have nothing to wait for and still be owed what it is behind.
+	restTicks = 4
+	// trialTicks is for how many ticks those who are ahead wait for the others before it is asked whether that is worth while.
+	trialTicks = 4
+	// worthPart is the part of its share of the uplink that the last of the roots takes at least if that is worth while.
+	worthPart = 2
+	// runTicks is for how many ticks of the whole uplink they may be ahead if it is not.
+	runTicks = 8
+	// lookAgain is after how long somebody who waits looks again, if nothing was sent to the others.
+	lookAgain = 50 * time.Millisecond
 )
 
-// balance keeps the roots of the stripes in step. TCP takes seconds until two connections share a link equally: with 50 peers on links of
-// 20 Mbit/s one stripe had three times as much as the other in the first four seconds. When the first stripe is done, half of all
-// uplinks have nothing to send any more, and the last peer ended at 1.16 times F/B instead of 1.06. It belongs to
-// the origin alone: farther down nobody is ahead for long, for nobody has more than what came.
+// balance keeps the roots of the stripes in step: whoever is ahead gets no more until the last one has come closer, who then has the
+// whole uplink. TCP takes seconds until two connections share a link equally, and one that also has to share its far end
+// with others gets less all the time: with 200 peers on links of 5 Mbit/s, one stripe had half as much as the other from the
+// beginning to the end. When the first stripe is done, half of all uplinks have nothing to send any more, and the last peer ended at
+// 1.15 times F/B, in the worst case at 1.69. It belongs to the origin alone: farther down nobody is ahead for long, for nobody has more than
+// what came.
 type balance struct {
+	mu    sync.Mutex
+	moved chansync.BroadcastCond // something was sent to a root
+	roots []*share
 	most  int64 // bytes that a root may be ahead
-	least int64 // how far the last root was behind the first at the least since somebody is ahead; 0: nobody is
-	stuck int   // ticks since that became less
+	took  int64 // bytes that all roots had in the last tick
+	best  int64 // and in two ticks, at the most
 	off   bool  // a root came so late that the stripes cannot be in step any more
+	held  bool  // somebody had to wait since the last tick
+	trial int   // ticks in a row in which somebody had to
+	came  int64 // bytes that the last of the roots had in that time
 }
 
 // share is how much of the origin's uplink the root of a stripe has had.
 type share struct {
+	out   *outbox
 	sent  int64 // bytes
-	seen  int64 // of outbox.sent, at the last tick
+	seen  int64 // of sent, at the last tick
+	rest  int   // ticks for which it had nothing to wait for
 	root  bool  // at the last tick
 	known bool  // it was a root before
-	ahead bool  // it is to go slower
 }
 
-// tick says which of the roots are ahead. Nobody saves anything: a newcomer, and one that had nothing to wait for, begins where
-// the last of the others is. If those behind do not come closer, their own links are what holds them up; then the rest does not
-// wait for them until they are twice as far behind.
-func (b *balance) tick(roots []*share) {
-	least, most, known := int64(0), int64(0), false
+// tick says who the roots are, and which of them have something to wait for. Nobody saves anything: a newcomer, and one that had nothing
+// to wait for, begins where the last of the others is. If the last one takes little although the others wait for it, its own link is what
+// holds it up; then they do not wait until they are twice as far ahead.
+func (b *balance) tick(roots []*share, busy func(*share) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.roots {
+		if !slices.Contains(roots, r) {
+			r.root = false
+		}
+	}
+	b.roots = b.roots[:0]
 	for _, r := range roots {
-		if r.root && (!known || r.sent < least) {
-			least, known = r.sent, true
+		if r.rest++; busy(r) {
+			r.rest = 0
+		}
+		r.root = r.root && r.rest <= restTicks
+		if r.root {
+			b.roots = append(b.roots, r)
+		}
+	}
+	if last := b.last(); last != nil {
+		for _, r := range roots {
+			if !r.root && r.rest == 0 {
+				b.off = b.off || !r.known && last.sent > lateBy*b.most
+				r.sent, r.seen = last.sent, last.sent
+			}
 		}
 	}
 	for _, r := range roots {
-		if !r.root {
-			b.off = b.off || !r.known && least > lateBy*b.most
-			r.sent, r.root, r.known = least, true, true
+		if !r.root && r.rest == 0 {
+			r.root, r.known = true, true
+			b.roots = append(b.roots, r)
 		}
-		r.ahead = r.sent-least > b.most && !b.off
-		most = max(most, r.sent)
 	}
-	switch lag := most - least; {
-	case lag <= b.most:
-		b.least, b.stuck = 0, 0
-	case b.least == 0 || lag < b.least:
-		b.least, b.stuck = lag, 0
-	case b.stuck+1 < trialTicks:
-		b.stuck++
-	default:
-		b.most, b.least, b.stuck = 2*lag, 0, 0
+	b.judge()
+}
+
+// judge finds out whether it is worth while to wait for the last of the roots.
+func (b *balance) judge() {
+	last := b.last()
+	if last == nil {
+		return
 	}
+	total, first := int64(0), last.sent
+	for _, r := range b.roots {
+		total += r.sent - r.seen
+		first = max(first, r.sent)
+	}
+	b.took, b.best = total, max(b.best, b.took+total)
+	b.trial, b.came = b.trial+1, b.came+last.sent-last.seen
+	for _, r := range b.roots {
+		r.seen = r.sent
+	}
+	if b.held && b.trial < trialTicks {
+		b.held = false
+		return
+	}
+	if fair := b.best / 2 * int64(b.trial) / int64(len(b.roots)); b.held && b.came*worthPart < fair {
+		b.most = max(2*(first-last.sent), b.best/2*runTicks)
+	}
+	b.held, b.trial, b.came = false, 0, 0
+}
+
+// last is the root that has had least, or nil.
+func (b *balance) last() *share {
+	var last *share
+	for _, r := range b.roots {
+		if last == nil || r.sent < last.sent {
+			last = r
+		}
+	}
+	return last
+}
+
+// count notes that a root was sent n bytes.
+func (b *balance) count(r *share, n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r.root {
+		r.sent += n
+		b.moved.Broadcast()
+	}
+}
+
+// ahead tells whether a root has to wait: for any that is far behind it and has something to wait for.
+func (b *balance) ahead(r *share, busy func(*share) bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	wait := r.root && !b.off && slices.ContainsFunc(b.roots, func(other *share) bool {
+		return r.sent-other.sent > b.most && busy(other)
+	})
+	b.held = b.held || wait
+	return wait
 }
 
 // keepBalance is what the origin does about it in each tick. Only the first ranks count, which are the roots: whoever else it feeds for a
@@ -80,30 +162,37 @@ func (s *Swarm) keepBalance() {
 	}
 	var roots []*share
 	for _, c := range s.conns {
-		sent := c.out.sent.Load()
-		c.share.sent += sent - c.share.seen
-		c.share.seen = sent
-		if c.out.feeding() && c.rank != announce.NoRank && c.rank < s.place.stripes && slices.Contains(c.fed, true) {
-			roots = append(roots, &c.share)
-		} else {
-			c.share.root, c.share.ahead = false, false
+		if c.rank != announce.NoRank && c.rank < s.place.stripes && slices.Contains(c.fed, true) {
+			roots = append(roots, &c.out.share)
 		}
 	}
-	s.balance.tick(roots)
-	for _, c := range s.conns {
-		c.out.ahead.Store(c.share.ahead)
-	}
+	s.balance.tick(roots, waiting)
 }
 
-// yield lets others have the link for a while after a block to a root that is ahead. That one still has a third of its speed at least.
-func (s *Swarm) yield(ctx context.Context, c *conn, took time.Duration) {
-	if !c.out.ahead.Load() {
+// waiting tells whether there is something to be sent to a root.
+func waiting(r *share) bool { return r.out.waiting() }
+
+// yield lets others have the link after a block to a root that is ahead. It ends when that is not ahead any more, which balance.judge
+// sees to within a few ticks.
+func (s *Swarm) yield(ctx context.Context, c *conn, n int64) {
+	if !s.cfg.Seeder {
 		return
 	}
-	pause := time.NewTimer(min(yieldFor*took, pauseMost))
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-	case <-ctx.Done():
+	s.balance.count(&c.out.share, n)
+	for {
+		moved := s.balance.moved.Signaled()
+		if !s.balance.ahead(&c.out.share, waiting) {
+			return
+		}
+		pause := time.NewTimer(lookAgain)
+		select {
+		case <-moved:
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+		pause.Stop()
+		if ctx.Err() != nil {
+			return
+		}
 	}
 }

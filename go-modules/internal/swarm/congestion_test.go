@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,11 +33,45 @@ func TestCalm(t *testing.T) {
 		if allowed(t) {
 			want = "cubic"
 		}
-		if err := tune(nc); err != nil {
-			t.Fatal(err)
+		if !calm(nc) {
+			t.Error("a host on loopback is said to be far away")
 		}
 		if got := congestion(t, nc); got != want {
 			t.Errorf("congestion control is %s, want %s", got, want)
+		}
+	}
+}
+
+// TestCalmLater: a host that seemed to be far away is looked at again when something has been sent to it.
+func TestCalmLater(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := ranked(t, 0, 2, 1)
+	c := s.conns[0]
+	if c.nc, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	defer c.nc.Close()
+	if s.tickConn(c, time.Now()); c.calm {
+		t.Error("nothing was sent, and yet the connection was looked at")
+	}
+	c.out.sent.Add(1)
+	if s.tickConn(c, time.Now()); !c.calm {
+		t.Error("the connection was not looked at again")
+	}
+}
+
+// TestNearby: what counts is the shortest round trip, not the one of the moment.
+func TestNearby(t *testing.T) {
+	for _, row := range []struct {
+		shortest, now uint32 // microseconds
+		want          bool
+	}{{100, 100, true}, {8_000, 105_000, true}, {19_999, 20_000, true}, {20_000, 20_000, false}, {80_000, 90_000, false}} {
+		if got := nearby(&unix.TCPInfo{Min_rtt: row.shortest, Rtt: row.now}); got != row.want {
+			t.Errorf("shortest %d µs, now %d µs: %v", row.shortest, row.now, got)
 		}
 	}
 }

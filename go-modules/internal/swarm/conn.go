@@ -50,7 +50,7 @@ type conn struct {
 	upSeen     int64                // of what was sent to it, at the last tick
 	upNow      int64                // of what was sent to it, in the last tick
 	upRate     float64              // bytes a second
-	share      share                // of the uplink, if we are the origin
+	calm       bool                 // its congestion control is chosen
 	owed       bool                 // it owed us blocks at the last tick
 	ours       bool                 // it is a peer of this program
 	seeder     bool                 // the origin of the artifact
@@ -149,7 +149,7 @@ func (s *Swarm) join(ctx context.Context, c *conn) {
 	c.id, c.rank = s.nextID, announce.NoRank
 	s.nextID++
 	c.choked, c.depth, c.reqq, c.maxRequest = true, startDepth, defaultReqq, BlockSize
-	c.lastBlock = time.Now()
+	c.lastBlock, c.calm = time.Now(), calm(c.nc)
 	s.conns[c.id] = c
 	s.picker.AddPeer(c.id)
 	s.greet(c)

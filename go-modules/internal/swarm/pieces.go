@@ -209,6 +209,9 @@ func (s *Swarm) tickConn(c *conn, now time.Time) {
 	sent := c.out.sent.Load()
 	c.upNow, c.upSeen = sent-c.upSeen, sent
 	c.upRate += (float64(c.upNow)/tickEvery.Seconds() - c.upRate) / 4
+	if c.upNow > 0 && !c.calm {
+		c.calm = calm(c.nc)
+	}
 	owes := s.picker.Owes(c.id) > 0
 	if owes && !c.owed {
 		c.lastBlock = now

@@ -71,17 +71,14 @@ func TestOnlyRootsAreHeldBack(t *testing.T) {
 				c.fed = []bool{true}
 				c.out.serve(asked{}, false)
 			}
-			for range 2 {
-				s.keepBalance()
-				for id, c := range s.conns {
-					if int(id) != row.behind {
-						c.out.sent.Add((leadMost + 1) * s.cfg.Torrent.PieceLength)
-					}
+			s.keepBalance()
+			for id, c := range s.conns {
+				if int(id) != row.behind {
+					s.balance.count(&c.out.share, (leadMost+1)*s.cfg.Torrent.PieceLength)
 				}
 			}
-			s.keepBalance()
 			for id, want := range row.ahead {
-				if got := s.conns[policy.PeerID(id)].out.ahead.Load(); got != want {
+				if got := s.balance.ahead(&s.conns[policy.PeerID(id)].out.share, waiting); got != want {
 					t.Errorf("connection %d is held back: %v, want %v", id, got, want)
 				}
 			}

@@ -31,7 +31,7 @@ type outbox struct {
 	closed bool
 	wake   chan struct{}
 	sent   atomic.Int64 // bytes of blocks
-	ahead  atomic.Bool  // of others that we feed: it is to go slower
+	share  share        // of the uplink, if we are the origin
 }
 
 // asked is a block that a peer asks for.
@@ -49,7 +49,11 @@ func (s *Swarm) asked(r pp.RequestSpec) asked {
 	return asked{r, nth > 0 && int64(s.writes-nth)*s.cfg.Torrent.PieceLength < freshMemory}
 }
 
-func newOutbox(u *uplink) *outbox { return &outbox{uplink: u, wake: make(chan struct{}, 1)} }
+func newOutbox(u *uplink) *outbox {
+	o := &outbox{uplink: u, wake: make(chan struct{}, 1)}
+	o.share.out = o
+	return o
+}
 
 func (o *outbox) notify() {
 	select {
@@ -93,11 +97,11 @@ func (o *outbox) count(busy bool) {
 	}
 }
 
-// feeding tells whether there are blocks to send that go before extras.
-func (o *outbox) feeding() bool {
+// waiting tells whether there are blocks to send that go before extras, to a peer that is not slow.
+func (o *outbox) waiting() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.serves) > 0
+	return o.busy
 }
 
 // setSlow says whether the peer takes much less than others, so that it is not what fills the uplink.
@@ -189,10 +193,9 @@ func (s *Swarm) writer(ctx context.Context, c *conn) {
 			return
 		}
 		_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
-		began := time.Now()
 		err := s.write(ctx, w, c, t)
 		if t.serve && err == nil {
-			s.yield(ctx, c, time.Since(began))
+			s.yield(ctx, c, int64(t.block.Length))
 		}
 		if err == nil && len(t.msgs) == 0 && !t.serve {
 			err = w.Flush()

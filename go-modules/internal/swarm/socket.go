@@ -36,7 +36,6 @@ func tune(nc net.Conn) error {
 	alive := tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: probeAfter, Interval: probeEvery, Count: probesAtMost})
 	var timeout, waiting error
 	err = raw.Control(func(fd uintptr) {
-		calm(int(fd))
 		timeout = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
 		waiting = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent)
 	})

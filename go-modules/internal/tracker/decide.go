@@ -13,7 +13,7 @@ const (
 	// complete wait to hear that all others are, and at that time the link is free.
 	leastInterval    = 5 * time.Second
 	mostInterval     = 60 * time.Second
-	downloadsASecond = 10
+	downloadsASecond = 5
 	completeASecond  = 50
 )
 

@@ -16,8 +16,8 @@ func TestIntervalGrowsWithSwarm(t *testing.T) {
 	}{
 		{0, 5 * time.Second, 5 * time.Second, 2500 * time.Millisecond},
 		{11, 5 * time.Second, 5 * time.Second, 2500 * time.Millisecond},
-		{200, 20 * time.Second, 5 * time.Second, 2500 * time.Millisecond},
-		{500, 50 * time.Second, 10 * time.Second, 5 * time.Second},
+		{200, 40 * time.Second, 5 * time.Second, 2500 * time.Millisecond},
+		{500, time.Minute, 10 * time.Second, 5 * time.Second},
 		{3000, time.Minute, time.Minute, 30 * time.Second},
 		{20000, time.Minute, time.Minute, 30 * time.Second},
 	} {
