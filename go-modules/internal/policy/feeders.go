@@ -90,6 +90,9 @@ func (p *Picker) lost(s, got int) bool {
 	}
 	st.behind++
 	if p.fails(s, f) {
+		if !p.still(s) && st.behind < unsure {
+			return false
+		}
 		return st.behind >= st.level // whoever is next to the cause acts first
 	}
 	return st.behind >= hopeless && st.lag > got/tolerable && (p.still(s) || p.elsewhere(s, f))

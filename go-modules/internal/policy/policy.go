@@ -225,6 +225,13 @@ func (p *Picker) PeerHas(id PeerID, piece int) {
 	}
 }
 
+// Met says that a peer had what it has when we met it: that does not tell how fast it gets pieces.
+func (p *Picker) Met(id PeerID) {
+	if pr := p.peer(id); pr != nil {
+		pr.seen = pr.count
+	}
+}
+
 // PeerHasPiece tells whether a peer is known to have a piece.
 func (p *Picker) PeerHasPiece(id PeerID, piece int) bool {
 	pr := p.peer(id)

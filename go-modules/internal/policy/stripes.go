@@ -42,6 +42,9 @@ const (
 	slowBy = 4
 	// lame is how many times slower than the best stripe one may flow whose feeder owes us blocks of it all the time.
 	lame = 2
+	// unsure is for how many ticks a stripe must have been behind whose feeder is lame but not still: it may only have much to do. Where a fleet starts
+	// over a while, whoever comes late finds all parents busy; to change over then only moves the load.
+	unsure = 8
 	// yieldTicks is for how many ticks a peer that is too slow for the trees stays out of them.
 	yieldTicks = 24
 	// lateBy is how many times what is tolerable a stripe may be behind until others than its feeder are asked.

@@ -117,6 +117,44 @@ func TestFailingParentIsReplaced(t *testing.T) {
 	}
 }
 
+// TestBusyParentIsGivenTime: stripe 0 flows, and the parent of stripe 1, which has everything, sends a third or a sixth as much. The one may
+// only have much to do, and is left later.
+func TestBusyParentIsGivenTime(t *testing.T) {
+	const third = PeerID(3)
+	left := func(sends int) int {
+		p := newStriped(4000, 100)
+		addPeer(p, third)
+		p.SetParents(1, 2, second, third)
+		for i := range 1000 {
+			p.PeerHas(first, 2*i)
+			p.PeerHas(second, 2*i+1)
+			p.PeerHas(third, 2*i+1)
+		}
+		for _, id := range []PeerID{first, second, third} {
+			p.Met(id)
+		}
+		owed := map[PeerID][]Block{}
+		for tick := 1; tick < 100; tick++ {
+			for id, n := range map[PeerID]int{first: 6, second: sends} {
+				owed[id] = append(owed[id], p.Pick(id, 10-len(owed[id]))...)
+				for _, blk := range owed[id][:n] {
+					p.Received(id, blk)
+					p.Verified(blk.Piece, true)
+				}
+				owed[id] = owed[id][n:]
+			}
+			if p.Tick(); p.stripes[1].feeder != second {
+				return tick
+			}
+		}
+		return 100
+	}
+	busy, slow := left(2), left(1)
+	if slow+unsure/2 > busy || busy == 100 {
+		t.Errorf("the parent that sends a third is left after %d ticks, the one that sends a sixth after %d", busy, slow)
+	}
+}
+
 // TestDraggingParentIsReplacedSoon: a parent that has everything and sends nothing is replaced long before so much is
 // missing as is tolerable far down a tree; one that is only as late as its own parent is not.
 func TestDraggingParentIsReplacedSoon(t *testing.T) {

@@ -109,6 +109,7 @@ func (w *world) greeted(c *conn) {
 			p.PeerHas(c.id, i)
 		}
 	}
+	p.Met(c.id)
 	w.arrange(c.me)
 	w.askAll(c.me, 0)
 }

@@ -170,6 +170,7 @@ func (s *Swarm) peerTells(c *conn, msg *pp.Message) error {
 			}
 		}
 	}
+	s.picker.Met(c.id)
 	// Not one of ours, and complete from the start: an origin as far as anyone can tell.
 	if !c.ours && s.picker.PeerComplete(c.id) {
 		c.seeder = true

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .bare import Bare
 from .base import System
 from .chain import Chain
 from .clients import Aria2, Libtorrent, Transmission
@@ -18,5 +19,5 @@ def systems(program: Path | None = None, profile: Path | None = None) -> dict[st
     """Return every system; program is the murder to measure, if it is not the built one, profile where its profiles come."""
     murder = Murder(program, profile)
     foreign = [Foreign(client, murder) for client in (Libtorrent(), Aria2(), Transmission())]
-    known = [murder, Chain(), *foreign, Rsync(), Udpcast()]
+    known = [murder, Chain(), *foreign, Rsync(), Udpcast(), Bare()]
     return {system.name: system for system in known}
