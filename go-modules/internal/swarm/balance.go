@@ -60,7 +60,7 @@ type share struct {
 
 // tick says who the roots are, and which of them have something to wait for. Nobody saves anything: a newcomer, and one that had nothing
 // to wait for, begins where the last of the others is. If the last one takes little although the others wait for it, its own link is what
-// holds it up; then they do not wait until they are twice as far ahead.
+// holds it up; then they do not wait until they are twice as far ahead, and runTicks at least.
 func (b *balance) tick(roots []*share, busy func(*share) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
