@@ -11,16 +11,18 @@ import (
 	"net/netip"
 	"net/url"
 	"time"
+
+	"corvus.murder/internal/dial"
 )
 
 const (
-	dialTimeout    = 5 * time.Second
-	requestTimeout = 15 * time.Second // a whole exchange
-	maxHeader      = 16 << 10
-	maxBody        = 1 << 20
-	maxRedirects   = 3
-	maxShown       = 80  // bytes of a strange answer in an error
-	maxReason      = 500 // bytes of a tracker's failure reason or warning
+	handshakeTimeout = 5 * time.Second  // that of TLS
+	requestTimeout   = 15 * time.Second // a whole exchange
+	maxHeader        = 16 << 10
+	maxBody          = 1 << 20
+	maxRedirects     = 3
+	maxShown         = 80  // bytes of a strange answer in an error
+	maxReason        = 500 // bytes of a tracker's failure reason or warning
 )
 
 // ServerHeader is the value of the HTTP header "Server" by which this project's tracker is known.
@@ -42,10 +44,6 @@ func New(base, token string, local netip.Addr) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	dialer := &net.Dialer{Timeout: dialTimeout}
-	if local.IsValid() && !local.IsUnspecified() {
-		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
-	}
 	shown := *u
 	shown.RawQuery = ""
 	return &Client{
@@ -60,8 +58,10 @@ func New(base, token string, local netip.Addr) (*Client, error) {
 				return nil
 			},
 			Transport: &http.Transport{
-				DialContext:            dialer.DialContext,
-				TLSHandshakeTimeout:    dialTimeout,
+				DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+					return dial.TCP(ctx, local, addr)
+				},
+				TLSHandshakeTimeout:    handshakeTimeout,
 				MaxResponseHeaderBytes: maxHeader,
 				DisableCompression:     true,
 				// Announces are seconds apart: a connection kept open would cost the tracker a descriptor for every peer.

@@ -38,10 +38,12 @@ var Rules = []Rule{
 		Why:     "options become a desired state here, which needs every part, and no part needs to know of options",
 	},
 	{
-		Package:  "internal/swarm",
-		Internal: []string{"internal/announce", "internal/artifact", "internal/policy", "internal/tracker/topology"},
-		Foreign:  []string{torrent, "github.com/anacrolix/chansync", sys},
-		Why:      "the engine moves pieces; who asked for it, and how a daemon lives, is not its business",
+		Package: "internal/swarm",
+		Internal: []string{
+			"internal/announce", "internal/artifact", "internal/dial", "internal/policy", "internal/tracker/topology",
+		},
+		Foreign: []string{torrent, "github.com/anacrolix/chansync", sys},
+		Why:     "the engine moves pieces; who asked for it, and how a daemon lives, is not its business",
 	},
 	{
 		Package:  "internal/tracker",
@@ -66,9 +68,14 @@ var Rules = []Rule{
 		Why:     "which piece comes from whom is decided without I/O, so that a simulator decides the same",
 	},
 	{
-		Package: "internal/announce",
-		Foreign: []string{torrent},
-		Why:     "the client's side of BEP 3, usable against any tracker",
+		Package:  "internal/announce",
+		Internal: []string{"internal/dial"},
+		Foreign:  []string{torrent},
+		Why:      "the client's side of BEP 3, usable against any tracker",
+	},
+	{
+		Package: "internal/dial",
+		Why:     "how a connection is opened does not depend on what is said on it",
 	},
 	{
 		Package:  "internal/artifact",

@@ -200,6 +200,39 @@ func TestEndOfStripeComesFromAnyone(t *testing.T) {
 	}
 }
 
+// TestLastStripeComesFromAnyone: once the other stripe is complete, half of our link is free for what is missing of this one, and who has
+// it has nothing better to do as soon as the last piece is in sight.
+func TestLastStripeComesFromAnyone(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		complete bool // the other stripe
+		last     bool // the last piece is in sight
+		want     []int
+	}{
+		{"both are missing", false, true, nil},
+		{"the end is not in sight", true, false, nil},
+		{"the end of the last", true, true, []int{10}},
+	} {
+		p := newStriped(24, 24)
+		if tt.complete {
+			for i := 1; i < 24; i += 2 {
+				p.PeerHas(second, i)
+			}
+			fetch(p, second)
+		}
+		p.PeerHas(first, 0)
+		p.Pick(first, 1) // so that not only others owe anything
+		addPeer(p, 3, 10, 12)
+		if tt.last {
+			addPeer(p, 4, 22)
+		}
+		p.Tick()
+		if got := pieces(p.Pick(3, 5)); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: pieces %v were asked of somebody else, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestStripeWithoutParentComesFromAnyoneButTheOrigin(t *testing.T) {
 	p := newStriped(200, 100)
 	p.PeerHas(second, 0)

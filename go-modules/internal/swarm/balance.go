@@ -14,9 +14,6 @@ import (
 const (
 	// leadMost is by how many pieces the root of one stripe may be ahead of that of another.
 	leadMost = 4
-	// lateBy is how many times as much as that the others may have had when another root comes. After that, who started early
-	// has more of one stripe anyway, and holding it back made 11 peers that start over 5 s end at 1.15 instead of 1.02.
-	lateBy = 4
 	// restTicks is for how many ticks a root may have nothing to wait for and still be owed what it is behind.
 	restTicks = 4
 	// trialTicks is for how many ticks those who are ahead wait for the others before it is asked whether that is worth while.
@@ -42,7 +39,6 @@ type balance struct {
 	most  int64 // bytes that a root may be ahead
 	took  int64 // bytes that all roots had in the last tick
 	best  int64 // and in two ticks, at the most
-	off   bool  // a root came so late that the stripes cannot be in step any more
 	held  bool  // somebody had to wait since the last tick
 	trial int   // ticks in a row in which somebody had to
 	came  int64 // bytes that the last of the roots had in that time
@@ -50,12 +46,11 @@ type balance struct {
 
 // share is how much of the origin's uplink the root of a stripe has had.
 type share struct {
-	out   *outbox
-	sent  int64 // bytes
-	seen  int64 // of sent, at the last tick
-	rest  int   // ticks for which it had nothing to wait for
-	root  bool  // at the last tick
-	known bool  // it was a root before
+	out  *outbox
+	sent int64 // bytes
+	seen int64 // of sent, at the last tick
+	rest int   // ticks for which it had nothing to wait for
+	root bool  // at the last tick
 }
 
 // tick says who the roots are, and which of them have something to wait for. Nobody saves anything: a newcomer, and one that had nothing
@@ -82,14 +77,13 @@ func (b *balance) tick(roots []*share, busy func(*share) bool) {
 	if last := b.last(); last != nil {
 		for _, r := range roots {
 			if !r.root && r.rest == 0 {
-				b.off = b.off || !r.known && last.sent > lateBy*b.most
 				r.sent, r.seen = last.sent, last.sent
 			}
 		}
 	}
 	for _, r := range roots {
 		if !r.root && r.rest == 0 {
-			r.root, r.known = true, true
+			r.root = true
 			b.roots = append(b.roots, r)
 		}
 	}
@@ -147,7 +141,7 @@ func (b *balance) count(r *share, n int64) {
 func (b *balance) ahead(r *share, busy func(*share) bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	wait := r.root && !b.off && slices.ContainsFunc(b.roots, func(other *share) bool {
+	wait := r.root && slices.ContainsFunc(b.roots, func(other *share) bool {
 		return r.sent-other.sent > b.most && busy(other)
 	})
 	b.held = b.held || wait

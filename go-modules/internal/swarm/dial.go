@@ -13,13 +13,14 @@ import (
 
 	"github.com/anacrolix/torrent/metainfo"
 	pp "github.com/anacrolix/torrent/peer_protocol"
+
+	"corvus.murder/internal/dial"
 )
 
 const (
 	maxConns         = 300 // connections at once
 	wantConns        = 50  // as long as there are fewer, more are dialed; in a topology all that the tracker names
 	maxDialing       = 20
-	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 10 * time.Second
 	maxDialFailures  = 6
 )
@@ -67,11 +68,11 @@ func (s *Swarm) isConnected(addr netip.AddrPort) bool {
 
 // dial connects, shakes hands and hands the connection to the swarm's goroutine.
 func (s *Swarm) dial(ctx context.Context, addr netip.AddrPort) {
-	d := net.Dialer{Timeout: dialTimeout}
-	if s.cfg.Local.IsValid() && s.cfg.Local.Is4() == addr.Addr().Is4() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(s.cfg.Local, 0))
+	local := s.cfg.Local
+	if local.Is4() != addr.Addr().Is4() {
+		local = netip.Addr{}
 	}
-	nc, err := d.DialContext(ctx, "tcp", addr.String())
+	nc, err := dial.TCP(ctx, local, addr.String())
 	if err == nil {
 		var c *conn
 		if c, err = s.handshake(ctx, nc, addr); err == nil {
