@@ -9,7 +9,7 @@ STATICCHECK := v0.8.2
 VERSION = $(shell sed -n 's/^version: *//p' galaxy.yml)
 PARTS := lint unit go sanity integration e2e interop
 
-.PHONY: help build demo test lint bench bench-quick collection clean $(PARTS:%=test-%) $(PARTS:%=ready-%)
+.PHONY: help build demo test lint bench bench-quick collection clean $(PARTS:%=test-%) $(PARTS:%=ready-%) test-selinux ready-selinux
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -98,6 +98,14 @@ ready-interop: build .venv/tools
 	@[ "$$(id -u)" -ne 0 ] || tests/tools/need $(FLEET) opentracker=opentracker aria2c=aria2 transmission-cli=transmission-cli \
 		import:libtorrent=python3-libtorrent mktorrent=mktorrent
 
+# A Debian with SELinux, for a virtual machine.
+build/selinux/disk: tests/selinux/image tests/selinux/init
+	@tests/tools/need mmdebstrap=mmdebstrap mkfs.ext4=e2fsprogs
+	tests/selinux/image $(@D)
+
+ready-selinux: build .venv/ansible build/selinux/disk
+	@tests/tools/need qemu-system-x86_64=qemu-system-x86
+
 # ---- see it, test it, ship it ---------------------------------------------------------------------------------------
 
 demo: build .venv/ansible ## deploy a file and a tree to 8 hosts on this machine; no root, no ssh, nothing stays
@@ -108,7 +116,7 @@ test: $(PARTS:%=ready-%) ## every test there is (as root also those on a fleet o
 
 lint: test-lint ## the linters only; test-unit, -go, -sanity, -integration, -e2e, -interop are the other parts of test
 
-$(PARTS:%=test-%): test-%: ready-%
+$(PARTS:%=test-%) test-selinux: test-%: ready-%
 	@$(PYTHON) tests/tools/run $*
 
 bench: build .venv/ansible ## measure ours and every rival on one rig, about 80 minutes, results in docs/benchmarks/ (root)

@@ -147,8 +147,10 @@ options:
   seuser:
     description:
       - User part of the SELinux context, V(_default) for the one of the policy.
-      - What an option does not say is as it was for what is replaced, and as the kernel decides for what is new. On a host
-        without SELinux these options mean nothing.
+      - What an option does not say is as it was for what is replaced and, for what is new, as the policy says, if the program
+        C(matchpathcon) is there to ask it, or as the kernel decides. A context that the policy does not know is refused before
+        anything is fetched.
+      - On a host without SELinux, and on a file system that keeps no labels, these options mean nothing.
     type: str
   serole:
     description: Role part of the SELinux context, V(_default) for the one of the policy.

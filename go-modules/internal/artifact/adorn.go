@@ -9,15 +9,13 @@ import (
 // adorn gives a staged entry, which is to lie at path, all its attributes but those that close it (closeFlags). Old is what it
 // replaces, nil for nothing.
 func (p *Plan) adorn(staged spot, old *spot, now *unix.Stat_t, want look, path string) error {
-	if now.Mode&unix.S_IFMT != unix.S_IFLNK {
-		if err := p.context.label(staged, old, path); err != nil {
-			return err
-		}
-		if p.flags != nil {
-			dir := now.Mode&unix.S_IFMT == unix.S_IFDIR
-			if err := p.flags.setFlags(staged.at, staged.name, dir, ^uint32(flagsOfClosing)); err != nil {
-				return because(err, "Option attributes (%s) cannot be followed for %s", p.asked.Attributes, show(path))
-			}
+	if err := p.context.label(staged, old, path, now.Mode); err != nil {
+		return err
+	}
+	if p.flags != nil && now.Mode&unix.S_IFMT != unix.S_IFLNK {
+		dir := now.Mode&unix.S_IFMT == unix.S_IFDIR
+		if err := p.flags.setFlags(staged.at, staged.name, dir, ^uint32(flagsOfClosing)); err != nil {
+			return because(err, "Option attributes (%s) cannot be followed for %s", p.asked.Attributes, show(path))
 		}
 	}
 	return dress(staged.at, staged.name, now, want)
@@ -28,18 +26,17 @@ type trim struct {
 	plan    *Plan
 	at      spot
 	dir     bool
+	mode    uint32
 	path    string
 	flags   bool
-	context string // to be set, "" when it is right
+	context string // that it has, with relabel
+	relabel bool
 }
 
 // trim compares, and notes differences for the diff.
 func (p *Plan) trim(at spot, stat *unix.Stat_t, path string, before, after map[string]any) (t trim, err error) {
-	t = trim{plan: p, at: at, dir: stat.Mode&unix.S_IFMT == unix.S_IFDIR, path: path}
-	if stat.Mode&unix.S_IFMT == unix.S_IFLNK {
-		return t, nil
-	}
-	if p.flags != nil {
+	t = trim{plan: p, at: at, dir: stat.Mode&unix.S_IFMT == unix.S_IFDIR, mode: stat.Mode, path: path}
+	if p.flags != nil && stat.Mode&unix.S_IFMT != unix.S_IFLNK {
 		now, err := flagsOf(at.at, at.name)
 		if err != nil {
 			return t, err
@@ -49,17 +46,17 @@ func (p *Plan) trim(at spot, stat *unix.Stat_t, path string, before, after map[s
 			before["attributes"], after["attributes"] = showFlags(now), showFlags(want)
 		}
 	}
-	if p.context != nil {
+	if p.context != nil && p.context.asked {
 		now, err := readContext(at.at, at.name)
 		if err != nil {
 			return t, err
 		}
-		want, err := p.context.of(now, path)
+		want, err := p.context.of(now, path, stat.Mode)
 		if err != nil {
 			return t, err
 		}
 		if want != now {
-			t.context = want
+			t.context, t.relabel = now, true
 			before["secontext"], after["secontext"] = strings.SplitN(now, ":", 4), strings.SplitN(want, ":", 4)
 		}
 	}
@@ -77,8 +74,8 @@ func (t trim) open() error {
 
 // apply sets what differs.
 func (t trim) apply() error {
-	if t.context != "" {
-		if err := writeContext(t.at.at, t.at.name, t.context); err != nil {
+	if t.relabel {
+		if err := t.plan.context.set(t.at, t.context, t.context, t.path, t.mode); err != nil {
 			return err
 		}
 	}

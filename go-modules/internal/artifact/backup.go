@@ -133,7 +133,8 @@ func (p *Plan) overwrite(staged *os.File, old *unix.Stat_t, want look) error {
 	}
 	now, err := statAt(parent.fd(), p.base)
 	if err == nil && now != nil {
-		err = dress(parent.fd(), p.base, now, want)
+		at := spot{parent.fd(), p.base}
+		err = p.adorn(at, &at, now, want, p.Dest)
 	}
 	if err == nil {
 		err = syncFile(target)

@@ -331,7 +331,7 @@ func (t *placer) give(path string, now *unix.Stat_t, meta Meta, exec, keepMode b
 	if t.old != nil {
 		if stat, err := t.oldAt.stat(path); err == nil {
 			old = &stat
-			if at, name, err := t.oldAt.at(path); err == nil {
+			if at, name, err := t.oldAt.at(path); err == nil && (stat.Mode^now.Mode)&unix.S_IFMT == 0 {
 				replaced = &spot{at, name}
 			}
 		}

@@ -33,7 +33,7 @@ type Plan struct {
 	dirMode  modeOf
 	preserve bool        // mode: preserve
 	flags    *flagChange // nil when not asked for
-	context  *secontext  // nil where there is no SELinux
+	context  *secontext  // nil where there is no SELinux, or no labels
 	command  []string    // of the option validate
 	link     *releases   // nil without keep
 	linked   bool        // there was a link
@@ -79,6 +79,9 @@ func NewPlan(t *Torrent, o PlaceOptions) (*Plan, error) {
 		return nil, err
 	}
 	if err := p.checkDest(); err != nil {
+		return nil, err
+	}
+	if err := p.checkContext(); err != nil {
 		return nil, err
 	}
 	if err := p.checkFlags(); err != nil {

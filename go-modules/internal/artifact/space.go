@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -66,7 +67,13 @@ func (p *Plan) spaceInPlace() error {
 	return p.fits(p.dir, &fs, needed)
 }
 
-func available(fs *unix.Statfs_t) int64 { return int64(fs.Bavail) * fs.Bsize }
+// available is the bytes that may still be written. A filesystem that has no size of its own (ramfs) tells of none.
+func available(fs *unix.Statfs_t) int64 {
+	if fs.Blocks == 0 {
+		return math.MaxInt64 / 2
+	}
+	return int64(fs.Bavail) * fs.Bsize
+}
 
 // needed is the bytes and files that the staging lacks yet, in whole blocks. Spared are the pieces that take no space.
 func (p *Plan) needed(block int64, spared []bool) (bytes int64, files uint64) {
