@@ -262,3 +262,13 @@ func TestSpaceCountsWhatIsThere(t *testing.T) {
 	other, _ := build(t, src, BuildOptions{})
 	wantError(t, plan(t, other, PlaceOptions{Dest: mount + "/b"}).Space(), "8.4 MB needed, 2.1 MB free")
 }
+
+// TestFreeSpaceThatNobodyKnows: ramfs tells of no blocks at all, and is not full.
+func TestFreeSpaceThatNobodyKnows(t *testing.T) {
+	if free := available(&unix.Statfs_t{Bsize: 4096}); free < 1<<50 {
+		t.Errorf("%d bytes are free", free)
+	}
+	if free := available(&unix.Statfs_t{Bsize: 4096, Blocks: 9}); free != 0 {
+		t.Errorf("%d bytes are free", free)
+	}
+}
