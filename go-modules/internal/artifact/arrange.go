@@ -10,19 +10,22 @@ import (
 // a changed file is fetched whole, so the hundred small files that are new in a release should share pieces with each
 // other and not with a hundred times as many old ones. Entries without bytes come last, by path.
 func (s *snapshot) arrange() {
-	s.scanned = slices.Clone(s.entries)
-	when := func(e *entry) int64 {
-		if e.bytes() == 0 {
-			return math.MaxInt64
+	when := func(i int32) int64 {
+		if e := &s.entries[i]; e.bytes() > 0 {
+			return e.mtime
 		}
-		return e.mtime
+		return math.MaxInt64
 	}
-	slices.SortFunc(s.entries[1:], func(a, b entry) int { // the first is the source itself
-		return cmp.Or(cmp.Compare(when(&a), when(&b)), comparePaths(a.path, b.path))
+	s.order = make([]int32, len(s.entries))
+	for i := range s.order {
+		s.order[i] = int32(i) // by path
+	}
+	slices.SortFunc(s.order[1:], func(a, b int32) int { // the first is the source itself
+		return cmp.Or(cmp.Compare(when(a), when(b)), cmp.Compare(a, b))
 	})
-	offset := int64(0)
-	for i := range s.entries {
-		s.entries[i].offset = offset
-		offset += s.entries[i].bytes()
+	for i := range s.order {
+		e := s.entry(i)
+		e.offset = s.size
+		s.size += e.bytes()
 	}
 }

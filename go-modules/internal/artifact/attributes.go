@@ -201,7 +201,7 @@ func (p *Plan) modeFor(stat *unix.Stat_t, meta Meta) uint32 {
 		return option(stat.Mode&0o7777, dir)
 	}
 	if meta.HasMode {
-		return meta.Mode
+		return uint32(meta.Mode)
 	}
 	return stat.Mode & 0o7777
 }
@@ -225,11 +225,11 @@ func (o owner) differs(stat *unix.Stat_t) bool {
 // owner is who shall own an entry: whom the options name, else whom an archive names.
 func (p *Plan) owner(meta Meta) owner {
 	want := owner{p.uid, p.gid}
-	if meta.HasOwner && want.uid == keep {
-		want.uid = meta.UID
+	if meta.owner != nil && want.uid == keep {
+		want.uid = meta.owner.uid
 	}
-	if meta.HasOwner && want.gid == keep {
-		want.gid = meta.GID
+	if meta.owner != nil && want.gid == keep {
+		want.gid = meta.owner.gid
 	}
 	return want
 }

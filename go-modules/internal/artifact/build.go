@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"path/filepath"
+	"runtime/debug"
 )
 
 // BuildOptions say how Build makes a torrent. The zero value is good.
@@ -25,16 +26,28 @@ func Build(ctx context.Context, src string, o BuildOptions) (*Torrent, *Source, 
 	if err := checkPieceLength(o.PieceLength); err != nil {
 		return nil, nil, err
 	}
+	raw, source, err := readSource(ctx, src, &o)
+	if err != nil {
+		return nil, nil, err
+	}
+	giveBack()
+	if source.torrent, err = Parse(raw); err != nil {
+		return nil, nil, fmt.Errorf("read own torrent: %w", err)
+	}
+	return source.torrent, source, nil
+}
+
+// readSource hashes a source and makes its metainfo. All else that it knew is gone when it returns.
+func readSource(ctx context.Context, src string, o *BuildOptions) (raw []byte, source *Source, err error) {
 	path, stat, err := openSource(src)
 	if err != nil {
 		return nil, nil, err
 	}
-	found, err := take(ctx, path, &stat, &o)
+	found, err := take(ctx, path, &stat, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer found.close()
-	found.arrange()
 	if o.PieceLength == 0 {
 		o.PieceLength = pieceLength(found.size)
 	}
@@ -42,28 +55,26 @@ func Build(ctx context.Context, src string, o BuildOptions) (*Torrent, *Source, 
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := found.unchanged(ctx, &o); err != nil {
+	giveBack()
+	if err := found.unchanged(ctx, o); err != nil {
 		return nil, nil, err
 	}
-	raw, err := encode(name(path), found.entries, o, pieces, whole)
-	if err != nil {
+	giveBack()
+	if raw, err = found.encode(name(path), o, pieces, whole); err != nil {
 		return nil, nil, fmt.Errorf("encode torrent: %w", err)
 	}
-	t, err := Parse(raw)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read own torrent: %w", err)
-	}
-	source := &Source{Root: path, torrent: t}
-	for i := range found.entries {
-		if e := &found.entries[i]; !e.dir() {
-			source.stamps = append(source.stamps, e.stamp)
+	source = &Source{Root: path, Skipped: found.skipped, stamps: make([]byte, 0, stampSize*len(found.entries))}
+	for i := range found.order {
+		if e := found.entry(i); !e.dir() {
+			source.add(e.stamp)
 		}
 	}
-	for i := range found.special {
-		source.Skipped = append(source.Skipped, found.special[i].path)
-	}
-	return t, source, nil
+	return raw, source, nil
 }
+
+// giveBack returns to the system what the step of Build before has left: for hundreds of thousands of files each step takes as much as
+// the others.
+func giveBack() { debug.FreeOSMemory() }
 
 func name(path string) string {
 	if base := filepath.Base(path); base != "/" {

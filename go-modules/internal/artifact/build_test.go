@@ -117,7 +117,6 @@ func TestSourceChangesWhileItIsRead(t *testing.T) {
 				found, err := take(t.Context(), path, &stat, &BuildOptions{})
 				must(t, err)
 				defer found.close()
-				found.arrange()
 				if !late {
 					must(t, c.change(src))
 				}

@@ -3,55 +3,70 @@ package artifact
 import (
 	"fmt"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
-// catalog is what a scan found, in order.
+// catalog is what a scan found.
 type catalog struct {
-	entries []entry
-	special []entry             // what no torrent can carry
-	linked  map[identity]string // paths of files with more than one name
-	size    int64               // bytes of the stream
+	batches []*batch // the first one holds the source itself
+	count   int      // of the entries that a torrent can carry
+	special []entry  // those that none can
 }
 
 // identity is what hard links of one file have in common.
 type identity struct{ device, inode uint64 }
 
-// add appends all that a scan found in a directory and below it.
-func (c *catalog) add(batches []*batch) error {
+// newCatalog finds the hard links among the entries.
+func newCatalog(batches []*batch) (*catalog, error) {
+	c := &catalog{batches: batches}
+	linked := map[identity]string{} // paths of files with more than one name
+	return c, each(batches, func(e *entry) error {
+		if e.special() {
+			c.special = append(c.special, *e)
+			return nil
+		}
+		c.count++
+		if file := (identity{e.device, e.inode}); e.regular() && e.linked {
+			if first, met := linked[file]; met {
+				e.link = first
+			} else {
+				linked[file] = e.path
+			}
+		}
+		return nil
+	})
+}
+
+// each calls visit for all that a torrent can carry, in order, until it returns an error.
+func (c *catalog) each(visit func(e *entry) error) error {
+	return each(c.batches, func(e *entry) error {
+		if e.special() {
+			return nil
+		}
+		return visit(e)
+	})
+}
+
+func each(batches []*batch, visit func(e *entry) error) error {
 	for _, b := range batches {
+		dirs := 0
 		for i := range b.found {
-			c.append(&b.found[i].entry)
-			if err := c.add(b.found[i].below); err != nil {
+			e := &b.found[i]
+			if err := visit(e); err != nil {
 				return err
 			}
+			if !e.dir() {
+				continue
+			}
+			if err := each(b.below[dirs], visit); err != nil {
+				return err
+			}
+			dirs++
 		}
 		if b.err != nil {
 			return b.err
 		}
 	}
 	return nil
-}
-
-func (c *catalog) append(e *entry) {
-	switch e.mode & unix.S_IFMT {
-	case unix.S_IFREG:
-		if file := (identity{e.device, e.inode}); e.linked {
-			if first, met := c.linked[file]; met {
-				e.hardlink = first
-			} else {
-				c.linked[file] = e.path
-			}
-		}
-	case unix.S_IFDIR, unix.S_IFLNK:
-	default:
-		c.special = append(c.special, *e)
-		return
-	}
-	e.offset = c.size
-	c.size += e.bytes()
-	c.entries = append(c.entries, *e)
 }
 
 // refuseSpecial names the pipes, sockets and devices of a source.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // maxDepth bounds how deep values that nobody reads may nest (the file tree of a hybrid torrent is the deepest known).
@@ -18,6 +19,19 @@ type decoder struct {
 	data   []byte
 	pos    int
 	joined []byte // of path, to be used again
+	kept   strings.Builder
+}
+
+// keep makes a string of text, beside others: of its own, each of hundreds of thousands would take half as much again.
+func (d *decoder) keep(text []byte) string {
+	const chunk = 64 << 10
+	if d.kept.Cap()-d.kept.Len() < len(text) {
+		d.kept = strings.Builder{}
+		d.kept.Grow(max(chunk, len(text)))
+	}
+	start := d.kept.Len()
+	d.kept.Write(text)
+	return d.kept.String()[start:]
 }
 
 // more estimates how many more items a list has that began at start, of which n have been read.

@@ -59,7 +59,7 @@ func (p *Plan) blocks() map[query][]string {
 	for i := range p.torrent.Files {
 		kind := "file"
 		switch file := &p.torrent.Files[i]; {
-		case file.Symlink != "":
+		case file.Symlink() != "":
 			kind = "lnk_file"
 		case !file.regular():
 			continue

@@ -1,20 +1,16 @@
 package artifact
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/anacrolix/torrent/bencode"
-	"golang.org/x/sys/unix"
 )
 
 // The dictionaries of metainfo as they are written. Keys of our own stand beside those of BEP 3 and BEP 47; clients that
 // do not know them pass them over.
 type (
-	torrentFile struct {
-		Announce string        `bencode:"announce,omitempty"`
-		Info     bencode.Bytes `bencode:"info"`
-	}
 	singleInfo struct {
 		Attr        string `bencode:"attr,omitempty"`
 		Length      int64  `bencode:"length"`
@@ -25,13 +21,12 @@ type (
 		Private     int    `bencode:"private"`
 		SHA1        []byte `bencode:"sha1"` // of the whole file, so that no peer has to read it once more to tell
 	}
-	treeInfo struct {
-		Files       bencode.Bytes `bencode:"files"` // see appendFile
-		Murder      extras        `bencode:"murder"`
-		Name        string        `bencode:"name"`
-		PieceLength int64         `bencode:"piece length"`
-		Pieces      []byte        `bencode:"pieces"`
-		Private     int           `bencode:"private"`
+	treeInfo struct { // but for the files, which come first; see appendFiles
+		Murder      extras `bencode:"murder"`
+		Name        string `bencode:"name"`
+		PieceLength int64  `bencode:"piece length"`
+		Pieces      []byte `bencode:"pieces"`
+		Private     int    `bencode:"private"`
 	}
 	extras struct {
 		Dirs  []dirEntry `bencode:"dirs,omitempty"`
@@ -47,47 +42,54 @@ type (
 	}
 )
 
-// encode writes the metainfo of a source. The first entry is the source itself.
-func encode(name string, entries []entry, o BuildOptions, pieces, whole []byte) ([]byte, error) {
-	var info any
-	source := entries[0]
-	murder := extras{}
+// encode writes the metainfo of a source.
+func (s *snapshot) encode(name string, o *BuildOptions, pieces, whole []byte) ([]byte, error) {
+	source, murder := s.entry(0), extras{}
 	murder.Mode, murder.MTime, murder.Nsec = source.meta()
+	b := []byte{'d'}
+	if o.Announce != "" {
+		b = appendString(appendString(b, "announce"), o.Announce)
+	}
+	b = appendString(b, "info")
 	if !source.dir() {
-		info = singleInfo{
+		info, err := bencode.Marshal(singleInfo{
 			Attr: executable(source.mode), Length: source.size, Murder: murder,
 			Name: name, PieceLength: o.PieceLength, Pieces: pieces, Private: 1, SHA1: whole,
-		}
-	} else {
-		files := []byte{'l'}
-		for i := range entries[1:] {
-			e := &entries[1+i]
-			if !e.dir() {
-				files = appendFile(files, e)
-				continue
-			}
-			dir := dirEntry{Path: strings.Split(e.path, "/")}
-			dir.Mode, dir.MTime, dir.Nsec = e.meta()
-			murder.Dirs = append(murder.Dirs, dir)
-		}
-		info = treeInfo{
-			Files: append(files, 'e'), Murder: murder,
-			Name: name, PieceLength: o.PieceLength, Pieces: pieces, Private: 1,
-		}
+		})
+		return append(append(b, info...), 'e'), err
 	}
-	raw, err := bencode.Marshal(info)
-	if err != nil {
-		return nil, err
+	b, murder.Dirs = s.appendFiles(append(b, 'd'))
+	rest, err := bencode.Marshal(treeInfo{
+		Murder: murder, Name: name, PieceLength: o.PieceLength, Pieces: pieces, Private: 1,
+	})
+	return append(append(b, rest[1:]...), 'e'), err
+}
+
+// appendFiles adds the list of files, and returns the directories.
+func (s *snapshot) appendFiles(b []byte) ([]byte, []dirEntry) {
+	var dirs []dirEntry
+	b = append(appendString(b, "files"), 'l')
+	for i := range s.order[1:] {
+		if i == sampleFiles {
+			b = slices.Grow(b, len(s.order)/sampleFiles*len(b)) // see parseFiles
+		}
+		e := s.entry(1 + i)
+		if !e.dir() {
+			b = appendFile(b, e)
+			continue
+		}
+		dir := dirEntry{Path: strings.Split(e.path, "/")}
+		dir.Mode, dir.MTime, dir.Nsec = e.meta()
+		dirs = append(dirs, dir)
 	}
-	return bencode.Marshal(torrentFile{Announce: o.Announce, Info: raw})
+	return append(b, 'e'), dirs
 }
 
 // appendFile adds a file's dictionary. There may be hundreds of thousands, so it is written by hand.
 func appendFile(b []byte, e *entry) []byte {
 	mode, mtime, nsec := e.meta()
-	symlink := e.mode&unix.S_IFMT == unix.S_IFLNK
 	attr, target := executable(mode), []string(nil)
-	if symlink {
+	if e.symlink() {
 		attr = ""
 		if target = fromRoot(e.path, e.link); target != nil {
 			attr = "l"
@@ -97,11 +99,11 @@ func appendFile(b []byte, e *entry) []byte {
 	if attr != "" {
 		b = appendString(appendString(b, "attr"), attr)
 	}
-	if e.hardlink != "" { // the bytes are there too
-		b = appendStrings(appendString(b, "hardlink"), strings.Split(e.hardlink, "/"))
+	if e.regular() && e.link != "" { // the bytes are there too
+		b = appendStrings(appendString(b, "hardlink"), strings.Split(e.link, "/"))
 	}
 	b = appendInt(appendString(b, "length"), e.bytes())
-	if symlink { // literal target: BEP 47 has no absolute ones and none outside
+	if e.symlink() { // literal target: BEP 47 has no absolute ones and none outside
 		b = appendString(appendString(b, "link"), e.link)
 	} else {
 		b = appendInt(appendString(b, "mode"), int64(mode))

@@ -60,14 +60,14 @@ func (x *extractor) entry(a *archive.Reader, e *archive.Entry) error {
 		file.Length = e.Size
 	case archive.Symlink:
 		err = unix.Symlinkat(e.Link, at, name)
-		file.Symlink = e.Link
+		file.odd = &odd{symlink: e.Link}
 	case archive.Hardlink:
 		i := x.nodes[e.Link]
 		file, content = x.tree.Files[i], x.sums[i] // one file has one set of attributes
 		file.Path = e.Path
 		err = x.link(e.Link, at, name)
 	default:
-		file.Special, file.Device, err = x.special(e, at, name)
+		file.odd, err = x.special(e, at, name)
 	}
 	if err != nil {
 		return x.explain(err, e.Path)
@@ -141,11 +141,12 @@ func (x *extractor) link(target string, at int, name string) error {
 }
 
 // special makes a device or a named pipe.
-func (x *extractor) special(e *archive.Entry, at int, name string) (kind uint32, device uint64, err error) {
+func (x *extractor) special(e *archive.Entry, at int, name string) (*odd, error) {
 	if !x.unpack.devices {
-		return 0, 0, fault(ErrArchive, "Archive %s holds the %s %q; set unpack_devices to have it made, or pack it again without",
+		return nil, fault(ErrArchive, "Archive %s holds the %s %q; set unpack_devices to have it made, or pack it again without",
 			show(x.unpack.archive.Name), e.Kind, e.Path)
 	}
+	var kind uint32
 	switch e.Kind {
 	case archive.NamedPipe:
 		kind = unix.S_IFIFO
@@ -154,11 +155,11 @@ func (x *extractor) special(e *archive.Entry, at int, name string) (kind uint32,
 	default:
 		kind = unix.S_IFBLK
 	}
-	device = unix.Mkdev(e.Major, e.Minor)
-	err = unix.Mknodat(at, name, kind|0o600, int(device))
+	device := unix.Mkdev(e.Major, e.Minor)
+	err := unix.Mknodat(at, name, kind|0o600, int(device))
 	if errors.Is(err, unix.EPERM) {
 		err = fault(err, "The %s %q of archive %s cannot be made by user %s; run with become as root",
 			e.Kind, e.Path, show(x.unpack.archive.Name), userName(os.Geteuid()))
 	}
-	return kind, device, err
+	return &odd{special: kind, device: device}, err
 }

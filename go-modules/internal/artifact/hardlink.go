@@ -18,8 +18,8 @@ import (
 func (t *Torrent) checkHardlinks() error {
 	files := map[string]*File{}
 	for i := range t.Files {
-		if t.Files[i].Hardlink != "" {
-			files[t.Files[i].Hardlink] = nil
+		if t.Files[i].Hardlink() != "" {
+			files[t.Files[i].Hardlink()] = nil
 		}
 	}
 	if len(files) == 0 {
@@ -27,18 +27,18 @@ func (t *Torrent) checkHardlinks() error {
 	}
 	for i := range t.Files {
 		file := &t.Files[i]
-		if _, wanted := files[file.Path]; wanted && file.regular() && file.Hardlink == "" {
+		if _, wanted := files[file.Path]; wanted && file.regular() && file.Hardlink() == "" {
 			files[file.Path] = file
 		}
 	}
 	for i := range t.Files {
 		file := &t.Files[i]
-		if file.Hardlink == "" {
+		if file.Hardlink() == "" {
 			continue
 		}
-		first := files[file.Hardlink]
+		first := files[file.Hardlink()]
 		if !file.regular() || first == nil || first.Length != file.Length {
-			return fmt.Errorf("%s is a hard link of %s, which is no other file of its length", show(file.Path), show(file.Hardlink))
+			return fmt.Errorf("%s is a hard link of %s, which is no other file of its length", show(file.Path), show(file.Hardlink()))
 		}
 	}
 	return nil
@@ -49,15 +49,15 @@ func (t *Torrent) checkHardlinks() error {
 func (t *placer) linkUp() error {
 	for i := range t.torrent.Files {
 		file := &t.torrent.Files[i]
-		if file.Hardlink == "" {
+		if file.Hardlink() == "" {
 			continue
 		}
 		if err := t.ctx.Err(); err != nil {
 			return err
 		}
-		err := t.staging.link(file.Hardlink, file.Path)
+		err := t.staging.link(file.Hardlink(), file.Path)
 		if cannotLink(err) {
-			if err = t.staging.content.copy(file.Hardlink, file.Path); err == nil {
+			if err = t.staging.content.copy(file.Hardlink(), file.Path); err == nil {
 				err = t.dress(file)
 			}
 		}
@@ -112,7 +112,7 @@ func (r *root) copy(from, to string) error {
 func (p *Plan) pruneHardlinks() error {
 	for i := range p.torrent.Files {
 		file := &p.torrent.Files[i]
-		if file.Hardlink == "" {
+		if file.Hardlink() == "" {
 			continue
 		}
 		if err := p.staging.content.remove(file.Path); err != nil && ignoreMissing(err) != nil {
@@ -126,12 +126,12 @@ func (p *Plan) pruneHardlinks() error {
 func (p *Plan) relink(c *cursor, apply bool, d *differences) error {
 	for i := range p.torrent.Files {
 		file := &p.torrent.Files[i]
-		if file.Hardlink == "" {
+		if file.Hardlink() == "" {
 			continue
 		}
-		first, err := c.stat(file.Hardlink)
+		first, err := c.stat(file.Hardlink())
 		if err != nil {
-			return because(err, "Destination %s cannot be read", show(c.root.join(file.Hardlink)))
+			return because(err, "Destination %s cannot be read", show(c.root.join(file.Hardlink())))
 		}
 		now, err := c.stat(file.Path)
 		if err != nil {
@@ -141,14 +141,14 @@ func (p *Plan) relink(c *cursor, apply bool, d *differences) error {
 			continue
 		}
 		if apply {
-			err := c.root.relink(file.Hardlink, file.Path)
+			err := c.root.relink(file.Hardlink(), file.Path)
 			if cannotLink(err) {
 				continue
 			} else if err != nil {
 				return because(err, "Destination %s cannot be made a hard link", show(c.root.join(file.Path)))
 			}
 		}
-		d.add(file.Path, map[string]any{"hardlink": ""}, map[string]any{"hardlink": file.Hardlink})
+		d.add(file.Path, map[string]any{"hardlink": ""}, map[string]any{"hardlink": file.Hardlink()})
 	}
 	return nil
 }

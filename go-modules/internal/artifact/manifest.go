@@ -56,8 +56,11 @@ func manifestPath(stateDir, dest string) string {
 }
 
 func manifestOf(path string, m Meta) manifestEntry {
-	e := manifestEntry{Path: path, Mode: m.Mode, Time: m.ModTime, UID: m.UID, GID: m.GID}
-	for flag, has := range map[int]bool{hasMode: m.HasMode, hasTime: m.HasTime, hasOwner: m.HasOwner} {
+	e := manifestEntry{Path: path, Mode: uint32(m.Mode), Time: m.ModTime}
+	if m.owner != nil {
+		e.UID, e.GID = m.owner.uid, m.owner.gid
+	}
+	for flag, has := range map[int]bool{hasMode: m.HasMode, hasTime: m.HasTime, hasOwner: m.owner != nil} {
 		if has {
 			e.Has |= flag
 		}
@@ -66,10 +69,11 @@ func manifestOf(path string, m Meta) manifestEntry {
 }
 
 func (e *manifestEntry) meta() Meta {
-	return Meta{
-		Mode: e.Mode, ModTime: e.Time, UID: e.UID, GID: e.GID,
-		HasMode: e.Has&hasMode != 0, HasTime: e.Has&hasTime != 0, HasOwner: e.Has&hasOwner != 0,
+	m := Meta{Mode: uint16(e.Mode), ModTime: e.Time, HasMode: e.Has&hasMode != 0, HasTime: e.Has&hasTime != 0}
+	if e.Has&hasOwner != 0 {
+		m.owner = &owner{e.UID, e.GID}
 	}
+	return m
 }
 
 // Remember writes the manifest of what an archive has brought to Dest. It does nothing for other artifacts. Without a manifest
@@ -101,7 +105,9 @@ func (p *Plan) manifest() *manifest {
 	for i := range t.Files {
 		file := &t.Files[i]
 		e := manifestOf(file.Path, file.Meta)
-		e.Link, e.Special, e.Device, e.Length = file.Symlink, file.Special, file.Device, file.Length
+		if e.Length = file.Length; file.odd != nil {
+			e.Link, e.Special, e.Device = file.odd.symlink, file.odd.special, file.odd.device
+		}
 		if file.regular() {
 			e.Sum = p.unpack.sums[i][:]
 		}
@@ -140,8 +146,9 @@ func (p *Plan) recall() bool {
 	}
 	for i := range m.Files {
 		e := &m.Files[i]
-		t.Files[i] = File{
-			Path: e.Path, Symlink: e.Link, Length: e.Length, Meta: e.meta(), Special: e.Special, Device: e.Device,
+		t.Files[i] = File{Path: e.Path, Length: e.Length, Meta: e.meta()}
+		if e.Link != "" || e.Special != 0 {
+			t.Files[i].odd = &odd{symlink: e.Link, special: e.Special, device: e.Device}
 		}
 		copy(p.unpack.sums[i][:], e.Sum)
 	}
@@ -188,8 +195,8 @@ func (p *Plan) sameUnpacked(ctx context.Context, c *cursor, i int) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	if file.Special != 0 {
-		return stat.Mode&unix.S_IFMT == file.Special && stat.Rdev == file.Device, nil
+	if file.special() != 0 {
+		return file.fits(&stat), nil
 	}
 	same, err := sameFile(c, file)
 	if err != nil || !same || !file.regular() {

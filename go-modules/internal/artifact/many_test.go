@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 // metainfoOf is a torrent of files of one byte at these paths.
@@ -56,6 +57,33 @@ func TestParseManyFiles(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// There may be hundreds of thousands of files, in every daemon of a swarm.
+func TestFilesAreSmall(t *testing.T) {
+	if size := unsafe.Sizeof(File{}); size > 72 {
+		t.Errorf("a file takes %d bytes", size)
+	}
+}
+
+// A torrent without its metainfo is the same torrent.
+func TestDropRaw(t *testing.T) {
+	for _, src := range []string{tree{"d/f": content(40000)}.write(t, t.TempDir()), tree{"f": content(40000)}.write(t, t.TempDir()) + "/f"} {
+		torrent, _ := build(t, src)
+		before, err := Parse(slices.Clone(torrent.Raw))
+		must(t, err)
+		raw := torrent.Raw
+		torrent.DropRaw()
+		clear(raw)
+		if torrent.Raw != nil || torrent.NumPieces() != before.NumPieces() || torrent.Checksum() != before.Checksum() {
+			t.Errorf("%s has become %d pieces, checksum %q", src, torrent.NumPieces(), torrent.Checksum())
+		}
+		for i := range before.NumPieces() {
+			if torrent.PieceHash(i) != before.PieceHash(i) {
+				t.Errorf("%s: piece %d has another hash", src, i)
+			}
 		}
 	}
 }

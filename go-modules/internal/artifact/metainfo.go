@@ -10,6 +10,7 @@ package artifact
 import (
 	"crypto/sha1"
 	"encoding/hex"
+	"slices"
 )
 
 const (
@@ -39,31 +40,38 @@ type Torrent struct {
 	whole  []byte // SHA-1 sum of a single file, empty when the torrent does not tell; a part of Raw
 }
 
-// Meta is what a torrent may carry about a file or directory beside its content.
-type Meta struct {
-	Mode    uint32 // permission bits as chmod(2) takes them (07777), valid with HasMode
-	ModNsec int32  // nanoseconds beside ModTime, 0 to 999,999,999
-	ModTime int64  // seconds since 1970, valid with HasTime
-	HasMode bool
-	HasTime bool
-
-	UID, GID int // owners that an archive names, valid with HasOwner; torrents have none
-	HasOwner bool
+// DropRaw gives up Raw, which is the larger part of what a torrent of many files takes.
+func (t *Torrent) DropRaw() {
+	t.Raw, t.hashes, t.whole = nil, slices.Clone(t.hashes), slices.Clone(t.whole)
 }
 
-// File is one entry of the stream: a regular file, a symlink (no bytes) or padding (BEP 47).
+// Meta is what a torrent may carry about a file or directory beside its content.
+type Meta struct {
+	ModTime int64  // seconds since 1970, valid with HasTime
+	ModNsec int32  // nanoseconds beside ModTime, 0 to 999,999,999
+	Mode    uint16 // permission bits as chmod(2) takes them (07777), valid with HasMode
+	HasMode bool
+	HasTime bool
+	owner   *owner // that an archive names; torrents have none
+}
+
+// File is one entry of the stream: a regular file, a symlink (no bytes) or padding (BEP 47). There may be hundreds of thousands, so
+// what few of them have lies elsewhere.
 type File struct {
-	Path     string // relative, components separated by "/"; "" when the torrent is Single
-	Symlink  string // the literal target when the entry is a symlink, else ""
-	Hardlink string // path of the regular file of the same length that this one is a hard link of, else ""
-	Length   int64  // bytes; those of a hard link are in the stream too, for clients that do not know it
-	Offset   int64  // of its first byte in the stream
+	Path   string // relative, components separated by "/"; "" when the torrent is Single
+	Length int64  // bytes; those of a hard link are in the stream too, for clients that do not know it
+	Offset int64  // of its first byte in the stream
 	Meta
+	odd  *odd // nil of a regular file that is no hard link, and of padding
 	Exec bool // BEP 47 attribute x; says something only without HasMode
 	Pad  bool // BEP 47 padding: zeros in the stream, nothing on disk
+}
 
-	Special uint32 // type (S_IFMT) of a device or named pipe, which only archives bring; else 0
-	Device  uint64 // and its number
+// odd is what makes an entry another than a regular file with one name.
+type odd struct {
+	symlink, hardlink string
+	special           uint32 // type (S_IFMT) of a device or named pipe, which only archives bring; else 0
+	device            uint64 // and its number
 }
 
 // Dir is a directory of the tree.
@@ -86,7 +94,31 @@ func (t *Torrent) PieceHash(i int) [sha1.Size]byte {
 }
 
 // regular says whether the entry is a file on disk with bytes of its own or without any.
-func (f *File) regular() bool { return !f.Pad && f.Symlink == "" && f.Special == 0 }
+func (f *File) regular() bool { return !f.Pad && f.Symlink() == "" && f.special() == 0 }
+
+// Symlink is the literal target when the entry is a symlink, else "".
+func (f *File) Symlink() string {
+	if f.odd == nil {
+		return ""
+	}
+	return f.odd.symlink
+}
+
+// Hardlink is the path of the regular file of the same length that this one is a hard link of, else "".
+func (f *File) Hardlink() string {
+	if f.odd == nil {
+		return ""
+	}
+	return f.odd.hardlink
+}
+
+// special is the type (S_IFMT) of a device or named pipe, else 0.
+func (f *File) special() uint32 {
+	if f.odd == nil {
+		return 0
+	}
+	return f.odd.special
+}
 
 // Checksum is the SHA-1 of a single file in hex, as the seeder has computed it; "" when the torrent does not tell.
 func (t *Torrent) Checksum() string { return hex.EncodeToString(t.whole) }

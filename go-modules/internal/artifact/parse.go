@@ -163,6 +163,7 @@ func (in *info) parseFiles(d *decoder) error {
 func (f *File) parse(d *decoder) error {
 	var attr []byte
 	var target string
+	var links odd
 	hasLength := false
 	err := d.dict("the entry", func(key []byte) (err error) {
 		switch string(key) {
@@ -172,12 +173,12 @@ func (f *File) parse(d *decoder) error {
 			if !d.next('l') {
 				return d.skip() // not ours
 			}
-			f.Hardlink, err = d.path("hardlink")
+			links.hardlink, err = d.path("hardlink")
 		case "length":
 			hasLength = true
 			f.Length, err = d.int("length")
 		case "link":
-			f.Symlink, err = d.text("link")
+			links.symlink, err = d.text("link")
 		case "path":
 			f.Path, err = d.path("path")
 		case "symlink path":
@@ -192,18 +193,21 @@ func (f *File) parse(d *decoder) error {
 	}
 	f.Exec = slices.Contains(attr, 'x')
 	f.Pad = slices.Contains(attr, 'p')
-	if slices.Contains(attr, 'l') && f.Symlink == "" {
+	if slices.Contains(attr, 'l') && links.symlink == "" {
 		if target == "" {
 			return errors.New("it is a symbolic link without a target")
 		}
-		if f.Symlink = relative(f.Path, target); len(f.Symlink) > maxPath {
+		if links.symlink = relative(f.Path, target); len(links.symlink) > maxPath {
 			return fmt.Errorf("its symlink path is longer than %d bytes", maxPath)
 		}
+	}
+	if links != (odd{}) {
+		f.odd = &odd{symlink: links.symlink, hardlink: links.hardlink}
 	}
 	switch {
 	case f.Path == "":
 		return errors.New("it has no path")
-	case !hasLength && f.Symlink == "":
+	case !hasLength && links.symlink == "":
 		return fmt.Errorf("%s has no length", show(f.Path))
 	}
 	return nil
@@ -221,7 +225,7 @@ func (m *Meta) parse(d *decoder, key []byte) error {
 	case number && string(key) == "mode":
 		mode, err := d.int("mode")
 		if m.HasMode = mode >= 0 && mode <= 0o7777; m.HasMode {
-			m.Mode = uint32(mode)
+			m.Mode = uint16(mode)
 		}
 		return err
 	case number && string(key) == "mtime":
@@ -304,5 +308,5 @@ func (d *decoder) path(what string) (string, error) {
 		return nil
 	})
 	d.joined = joined
-	return string(joined), err
+	return d.keep(joined), err
 }

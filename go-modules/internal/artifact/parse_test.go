@@ -134,8 +134,8 @@ func TestForeignTorrents(t *testing.T) {
 	)
 	torrent, err := Parse(data)
 	must(t, err)
-	if torrent.Files[4].Symlink != "../b/c" {
-		t.Errorf("symlink path became %q", torrent.Files[4].Symlink)
+	if torrent.Files[4].Symlink() != "../b/c" {
+		t.Errorf("symlink path became %q", torrent.Files[4].Symlink())
 	}
 	x := torrent.Files[5]
 	if !x.Exec || x.HasMode || x.HasTime || x.Offset != 18 {
@@ -241,7 +241,7 @@ func promises(torrent *Torrent) error {
 		directories[dir.Path] = true
 	}
 	for _, file := range torrent.Files {
-		if file.Offset != offset || file.Length < 0 || file.Symlink != "" && file.Length > 0 {
+		if file.Offset != offset || file.Length < 0 || file.Symlink() != "" && file.Length > 0 {
 			return fmt.Errorf("%q has %d bytes at %d, want %d", file.Path, file.Length, file.Offset, offset)
 		}
 		offset += file.Length

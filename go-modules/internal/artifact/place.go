@@ -139,7 +139,7 @@ func (p *Plan) look(meta Meta, exec, dir bool, old *unix.Stat_t, keepMode bool) 
 	replaces := old != nil && old.Mode&unix.S_IFMT == kind
 	switch {
 	case meta.HasMode && !(keepMode && replaces):
-		mode = meta.Mode
+		mode = uint32(meta.Mode)
 	case replaces:
 		mode = old.Mode & 0o7777
 	}
@@ -157,7 +157,7 @@ func (p *Plan) look(meta Meta, exec, dir bool, old *unix.Stat_t, keepMode bool) 
 			want.kept.gid = keep
 		}
 	}
-	if meta.HasOwner {
+	if meta.owner != nil {
 		want.kept = p.owner(meta)
 	}
 	return want
@@ -277,13 +277,13 @@ func (t *placer) files() error {
 // file makes an entry that takes no bytes, or makes sure that the pieces made it, and dresses it.
 func (t *placer) file(file *File) error {
 	switch {
-	case file.Pad, file.Hardlink != "":
+	case file.Pad, file.Hardlink() != "":
 		return nil
 	case t.unpack != nil: // everything is there
-	case file.Symlink != "":
+	case file.Symlink() != "":
 		at, name, err := t.staged.at(file.Path)
 		if err == nil {
-			err = unix.Symlinkat(file.Symlink, at, name)
+			err = unix.Symlinkat(file.Symlink(), at, name)
 		}
 		if err != nil {
 			return &os.PathError{Op: "symlink", Path: t.staging.content.join(file.Path), Err: err}

@@ -371,14 +371,14 @@ func sameFile(c *cursor, file *File) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if file.Symlink == "" {
+	if file.Symlink() == "" {
 		return stat.Mode&unix.S_IFMT == unix.S_IFREG && stat.Size == file.Length, nil
 	}
 	if stat.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return false, nil
 	}
 	target, err := c.readlink(file.Path)
-	return target == file.Symlink, err
+	return target == file.Symlink(), err
 }
 
 func unreadable(err error, path string) error {

@@ -13,32 +13,50 @@ import (
 
 // snapshot is what is at a source.
 type snapshot struct {
-	catalog
-	scanned []entry // in the order of the scan, once arrange has made another
-	root    *root   // nil when the source is a single file
+	entries []entry // in the order of the scan, the source itself first
+	order   []int32 // of the entries in the stream
+	size    int64   // bytes of the stream
+	skipped []string
+	root    *root // nil when the source is a single file
 	path    string
 }
 
+// take lists a source and puts what it holds in the order of the stream.
 func take(ctx context.Context, path string, stat *unix.Stat_t, o *BuildOptions) (*snapshot, error) {
-	s := &snapshot{path: path}
+	c, root, err := survey(ctx, path, stat, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &snapshot{entries: make([]entry, 0, c.count), root: root, path: path}
+	err = c.each(func(e *entry) error {
+		s.entries = append(s.entries, *e)
+		return nil
+	})
+	for i := range c.special {
+		s.skipped = append(s.skipped, c.special[i].path)
+	}
+	s.arrange()
+	return s, err
+}
+
+// survey scans a source. The root is nil when that is a single file.
+func survey(ctx context.Context, path string, stat *unix.Stat_t, o *BuildOptions) (c *catalog, r *root, err error) {
 	if stat.Mode&unix.S_IFMT == unix.S_IFREG {
 		e := newEntry("", stat)
 		e.linked = false
-		s.append(&e)
-		return s, nil
+		return &catalog{batches: []*batch{{found: []entry{e}}}, count: 1}, nil, nil
 	}
-	var err error
-	if s.root, err = openRoot(path); err != nil {
-		return nil, because(err, "Source directory %s cannot be read", show(path))
+	if r, err = openRoot(path); err != nil {
+		return nil, nil, because(err, "Source directory %s cannot be read", show(path))
 	}
-	if s.catalog, err = scan(ctx, s.root, o); err == nil && !o.SkipSpecial {
-		err = s.refuseSpecial(s.root)
+	if c, err = scan(ctx, r, o); err == nil && !o.SkipSpecial {
+		err = c.refuseSpecial(r)
 	}
 	if err != nil {
-		s.close()
-		return nil, err
+		r.Close()
+		return nil, nil, err
 	}
-	return s, nil
+	return c, r, nil
 }
 
 func (s *snapshot) close() {
@@ -47,9 +65,12 @@ func (s *snapshot) close() {
 	}
 }
 
-// at is the index of the entry that holds the byte of the stream at off.
+// entry is the one that is number i in the stream.
+func (s *snapshot) entry(i int) *entry { return &s.entries[s.order[i]] }
+
+// at is the number of the entry that holds the byte of the stream at off.
 func (s *snapshot) at(off int64) int {
-	return sort.Search(len(s.entries), func(i int) bool { return s.entries[i].offset+s.entries[i].bytes() > off })
+	return sort.Search(len(s.order), func(i int) bool { return s.entry(i).offset+s.entry(i).bytes() > off })
 }
 
 // unchanged looks at the whole source once more: at every file, and for ones that came or went meanwhile.
@@ -60,34 +81,42 @@ func (s *snapshot) unchanged(ctx context.Context, o *BuildOptions) error {
 	} else if err != nil {
 		return err
 	}
-	again, err := take(ctx, path, &stat, o)
+	again, root, err := survey(ctx, path, &stat, o)
 	if err != nil {
 		return err
 	}
-	defer again.close()
-	for i := range min(len(s.scanned), len(again.entries)) {
-		before, after := &s.scanned[i], &again.entries[i]
-		switch order := comparePaths(before.path, after.path); {
-		case order < 0:
-			return vanished(s.join(before.path), during)
-		case order > 0:
+	if root != nil {
+		defer root.Close()
+	}
+	left := s.entries
+	err = again.each(func(after *entry) error {
+		if len(left) == 0 {
 			return appeared(s.join(after.path))
-		case before.mode != after.mode || before.link != after.link || before.hardlink != after.hardlink:
-			return fault(ErrChanged, "Source %s changed %s (type, mode or link target); wait until it is complete and deploy again",
-				show(s.join(before.path)), during)
-		case before.dir():
-			continue // what is in it counts, and each of its entries is compared
-		case before.stamp != after.stamp:
-			return changed(s.join(before.path), during, before.stamp, after.stamp)
 		}
+		err := s.compare(&left[0], after)
+		left = left[1:]
+		return err
+	})
+	if err == nil && len(left) > 0 {
+		err = vanished(s.join(left[0].path), during)
 	}
-	switch n, m := len(s.scanned), len(again.entries); {
-	case n > m:
-		return vanished(s.join(s.scanned[m].path), during)
-	case n < m:
-		return appeared(s.join(again.entries[n].path))
+	return err
+}
+
+// compare says what has become of an entry in whose place another scan has found after.
+func (s *snapshot) compare(before, after *entry) error {
+	switch order := comparePaths(before.path, after.path); {
+	case order < 0:
+		return vanished(s.join(before.path), during)
+	case order > 0:
+		return appeared(s.join(after.path))
+	case before.mode != after.mode || before.link != after.link:
+		return fault(ErrChanged, "Source %s changed %s (type, mode or link target); wait until it is complete and deploy again",
+			show(s.join(before.path)), during)
+	case before.dir():
+		return nil // what is in it counts, and each of its entries is compared
 	}
-	return nil
+	return changed(s.join(before.path), during, before.stamp, after.stamp)
 }
 
 func appeared(path string) error {
@@ -100,7 +129,7 @@ func (s *snapshot) join(path string) string { return filepath.Join(s.path, path)
 type reader struct {
 	*snapshot
 	cursor cursor
-	next   int         // index of the entry to open next
+	next   int         // number of the entry to open next
 	file   *sourceFile // nil when the next one is to be opened
 }
 
@@ -144,8 +173,8 @@ func (r *reader) advance() error {
 		return nil
 	}
 	r.closeFile()
-	for r.next < len(r.entries) {
-		e := &r.entries[r.next]
+	for r.next < len(r.order) {
+		e := r.entry(r.next)
 		r.next++
 		if e.bytes() > 0 {
 			return r.open(e)

@@ -26,14 +26,13 @@ func stampOf(stat *unix.Stat_t) stamp {
 
 // entry is one file, symlink or directory of a source.
 type entry struct {
-	path     string // relative, "" for the source itself
-	link     string // a symlink's target
-	hardlink string // path of the entry before that is the same file
-	offset   int64  // of its first byte in the stream
-	device   uint64
-	mode     uint32 // st_mode
-	sparse   bool   // it may have holes
-	linked   bool   // there are more names of it
+	path   string // relative, "" for the source itself
+	link   string // a symlink's target; of a regular file, the path of the entry before that is the same file
+	offset int64  // of its first byte in the stream
+	device uint64
+	mode   uint32 // st_mode
+	sparse bool   // it may have holes
+	linked bool   // there are more names of it
 	stamp
 }
 
@@ -55,6 +54,11 @@ func (e *entry) dir() bool { return e.mode&unix.S_IFMT == unix.S_IFDIR }
 
 func (e *entry) regular() bool { return e.mode&unix.S_IFMT == unix.S_IFREG }
 
+func (e *entry) symlink() bool { return e.mode&unix.S_IFMT == unix.S_IFLNK }
+
+// special says whether no torrent can carry the entry.
+func (e *entry) special() bool { return !e.regular() && !e.dir() && !e.symlink() }
+
 // meta returns permission bits and modification time as the torrent carries them.
 func (e *entry) meta() (mode uint32, mtime, nsec int64) {
 	mtime, nsec = e.mtime/1e9, e.mtime%1e9
@@ -73,32 +77,27 @@ type scanner struct {
 	group   sync.WaitGroup
 }
 
-// found is an entry, with all that lies below it if it is a directory.
-type found struct {
-	entry
-	below []*batch
-}
-
-// batch is what some of the names in a directory stand for. All batches of a directory together are in the order of comparePaths.
+// batch is what some of the names in a directory stand for, and what lies below each directory among them. All batches of a directory
+// together are in the order of comparePaths.
 type batch struct {
-	found []found
+	found []entry
+	below [][]*batch
 	err   error
 }
 
 // scan lists the tree in the order of comparePaths, the source itself first.
-func scan(ctx context.Context, r *root, o *BuildOptions) (catalog, error) {
+func scan(ctx context.Context, r *root, o *BuildOptions) (*catalog, error) {
 	var stat unix.Stat_t
 	if err := unix.Fstat(r.fd(), &stat); err != nil {
-		return catalog{}, because(err, "Source %s cannot be read", show(r.path))
+		return nil, because(err, "Source %s cannot be read", show(r.path))
 	}
 	s := scanner{ctx: ctx, root: r, exclude: o.Exclude}
 	if n := processors(o.Workers); n > 1 {
 		s.slots = make(chan struct{}, n) // this goroutine soon does nothing but wait
 	}
-	batches := s.directory("")
+	below := s.directory("")
 	s.group.Wait()
-	c := catalog{entries: []entry{newEntry("", &stat)}, linked: map[identity]string{}}
-	return c, c.add(batches)
+	return newCatalog([]*batch{{found: []entry{newEntry("", &stat)}, below: [][]*batch{below}}})
 }
 
 // directory lists a directory and has others look at its entries, as long as there are slots.
@@ -130,7 +129,7 @@ func (s *scanner) directory(dir string) (batches []*batch) {
 func (s *scanner) visitAll(b *batch, dir string, names []string) error {
 	c := cursor{root: s.root}
 	defer c.close()
-	b.found = make([]found, 0, len(names))
+	b.found = make([]entry, 0, len(names))
 	for _, name := range names {
 		if err := s.visit(&c, b, join(dir, name)); err != nil {
 			return err
@@ -146,8 +145,8 @@ func (s *scanner) visit(c *cursor, b *batch, path string) error {
 	} else if err != nil {
 		return because(err, "Source %s cannot be read", show(s.root.join(path)))
 	}
-	f := found{entry: newEntry(path, &stat)}
-	if excluded(s.exclude, path, f.dir()) {
+	e := newEntry(path, &stat)
+	if excluded(s.exclude, path, e.dir()) {
 		return nil
 	}
 	if len(path) > maxPath {
@@ -155,14 +154,14 @@ func (s *scanner) visit(c *cursor, b *batch, path string) error {
 	}
 	switch stat.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
-		f.below = s.directory(path)
+		b.below = append(b.below, s.directory(path))
 	case unix.S_IFLNK:
-		if f.link, err = c.readlink(path); err != nil {
+		if e.link, err = c.readlink(path); err != nil {
 			return because(err, "Source %s cannot be read", show(s.root.join(path)))
 		}
-		f.size = 0
+		e.size = 0
 	}
-	b.found = append(b.found, f)
+	b.found = append(b.found, e)
 	return nil
 }
 

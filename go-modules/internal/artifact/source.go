@@ -19,37 +19,35 @@ type Source struct {
 	Skipped []string // relative paths of pipes, sockets and devices that were left out; only Build tells
 
 	torrent *Torrent
-	stamps  []stamp // one for each of the torrent's files; zero for symlinks
+	stamps  []byte // one for each of the torrent's files, encoded; zero for symlinks
 }
 
 // stampSize is the number of bytes of an encoded stamp: size, modification time and inode.
 const stampSize = 3 * 8
 
-// Encode writes the source without its torrent, for DecodeSource in another process. There may be hundreds of thousands of files.
-func (s *Source) Encode() []byte {
-	b := make([]byte, 0, stampSize*len(s.stamps)+len(s.Root))
-	for _, stamp := range s.stamps {
-		b = binary.LittleEndian.AppendUint64(b, uint64(stamp.size))
-		b = binary.LittleEndian.AppendUint64(b, uint64(stamp.mtime))
-		b = binary.LittleEndian.AppendUint64(b, stamp.inode)
-	}
-	return append(b, s.Root...)
+func (s *Source) add(now stamp) {
+	s.stamps = binary.LittleEndian.AppendUint64(s.stamps, uint64(now.size))
+	s.stamps = binary.LittleEndian.AppendUint64(s.stamps, uint64(now.mtime))
+	s.stamps = binary.LittleEndian.AppendUint64(s.stamps, now.inode)
 }
+
+// stamp is what file i was when it was hashed.
+func (s *Source) stamp(i int) stamp {
+	b := s.stamps[i*stampSize:]
+	number := binary.LittleEndian.Uint64
+	return stamp{size: int64(number(b)), mtime: int64(number(b[8:])), inode: number(b[16:])}
+}
+
+// Encode writes the source without its torrent, for DecodeSource in another process. There may be hundreds of thousands of files.
+func (s *Source) Encode() []byte { return append(s.stamps[:len(s.stamps):len(s.stamps)], s.Root...) }
 
 // DecodeSource reads what Encode wrote of the source that the torrent was built from.
 func DecodeSource(b []byte, t *Torrent) (*Source, error) {
-	if len(b) <= stampSize*len(t.Files) {
+	stamps := stampSize * len(t.Files)
+	if len(b) <= stamps {
 		return nil, fmt.Errorf("decode source: it has %d bytes, too few for the torrent's %d files", len(b), len(t.Files))
 	}
-	s := &Source{torrent: t, stamps: make([]stamp, len(t.Files))}
-	for i := range s.stamps {
-		s.stamps[i] = stamp{
-			size: int64(binary.LittleEndian.Uint64(b)), mtime: int64(binary.LittleEndian.Uint64(b[8:])), inode: binary.LittleEndian.Uint64(b[16:]),
-		}
-		b = b[stampSize:]
-	}
-	s.Root = string(b)
-	return s, nil
+	return &Source{torrent: t, stamps: b[:stamps], Root: string(b[stamps:])}, nil
 }
 
 // Open returns a store that reads the source, and says ErrChanged, naming the file, when one is not what was hashed.
@@ -96,10 +94,10 @@ func (s *Source) check(i int) error {
 }
 
 func (s *Source) compare(i int, now stamp) error {
-	if now == s.stamps[i] {
-		return nil
+	if before := s.stamp(i); now != before {
+		return changed(s.path(i), since, before, now)
 	}
-	return changed(s.path(i), since, s.stamps[i], now)
+	return nil
 }
 
 func (s *Source) path(i int) string { return filepath.Join(s.Root, s.torrent.Files[i].Path) }

@@ -65,7 +65,7 @@ func (s *stamper) addAll(files []File, stats []unix.Stat_t) {
 // stampable says whether Place can take the stamps while it completes files: nothing changes them after that.
 func (p *Plan) stampable() bool {
 	for i := range p.torrent.Files {
-		if p.torrent.Files[i].Hardlink != "" {
+		if p.torrent.Files[i].Hardlink() != "" {
 			return false
 		}
 	}
@@ -113,7 +113,7 @@ func (p *Plan) stamp() *stamper {
 			return nil
 		}
 		s.add(file, &stat)
-		s.settled = s.settled && file.Hardlink == "" && p.becoming(&stat, file.Meta)
+		s.settled = s.settled && file.Hardlink() == "" && p.becoming(&stat, file.Meta)
 	}
 	return s
 }
@@ -130,11 +130,11 @@ func (p *Plan) becoming(stat *unix.Stat_t, meta Meta) bool {
 
 // fits says whether something at the file's place has its type and size.
 func (f *File) fits(stat *unix.Stat_t) bool {
-	if f.Symlink != "" {
+	if f.Symlink() != "" {
 		return stat.Mode&unix.S_IFMT == unix.S_IFLNK
 	}
-	if f.Special != 0 {
-		return stat.Mode&unix.S_IFMT == f.Special && stat.Rdev == f.Device
+	if f.special() != 0 {
+		return stat.Mode&unix.S_IFMT == f.odd.special && stat.Rdev == f.odd.device
 	}
 	return stat.Mode&unix.S_IFMT == unix.S_IFREG && stat.Size == f.Length
 }

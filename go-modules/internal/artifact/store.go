@@ -240,8 +240,8 @@ func (s *Store) path(i int) string {
 		return s.single
 	}
 	file := &s.torrent.Files[i]
-	if s.staged && file.Hardlink != "" {
-		return file.Hardlink
+	if first := file.Hardlink(); s.staged && first != "" {
+		return first
 	}
 	return file.Path
 }

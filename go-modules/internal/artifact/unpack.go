@@ -115,15 +115,15 @@ func (p *Plan) Unpack(ctx context.Context, r io.ReaderAt) (err error) {
 // meta is what an archive says of an entry, as far as it counts: permissions and owners as tar and unzip set them, who let root
 // have all of them and others what their umask leaves.
 func (x *extractor) meta(e *archive.Entry) Meta {
-	m := Meta{Mode: e.Mode, HasMode: e.HasMode, ModTime: e.MTime, HasTime: e.HasTime}
+	m := Meta{Mode: uint16(e.Mode), HasMode: e.HasMode, ModTime: e.MTime, HasTime: e.HasTime}
 	if !x.root {
 		m.Mode &= 0o777
 	}
 	if e.HasOwner && !x.root {
-		m.Mode &^= x.umask
+		m.Mode &^= uint16(x.umask)
 	}
 	if e.HasOwner && x.mayChown {
-		m.UID, m.GID, m.HasOwner = x.users.id(e.User, e.UID, lookUpUser), x.groups.id(e.Group, e.GID, lookUpGroup), true
+		m.owner = &owner{x.users.id(e.User, e.UID, lookUpUser), x.groups.id(e.Group, e.GID, lookUpGroup)}
 	}
 	return m
 }

@@ -12,6 +12,7 @@ const workingMemory = 40 << 20
 // it, the garbage of a fast download may be as big again as what is in use. What the torrent itself takes, which for
 // 200,000 files is much, is left out of account.
 func boundMemory() {
+	runtime.GC() // what reading the torrent took is not in use any more
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	debug.SetMemoryLimit(int64(m.Sys-m.HeapReleased-m.HeapIdle) + workingMemory)

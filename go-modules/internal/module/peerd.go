@@ -96,6 +96,7 @@ func runPeer(ctx context.Context, p *daemon.Process) error {
 	if d.torrent, err = artifact.Parse(p.Bulk(0)); err != nil {
 		return err
 	}
+	d.torrent.DropRaw()
 	if d.plan, err = artifact.NewPlan(d.torrent, d.cfg.Place); err != nil {
 		return err
 	}

@@ -48,6 +48,8 @@ func runSeed(ctx context.Context, p *daemon.Process) error {
 	if err := register(ctx, client, t); err != nil {
 		return err
 	}
+	t.DropRaw()
+	boundMemory()
 	ln, err := where.listen(ctx)
 	if err != nil {
 		return err

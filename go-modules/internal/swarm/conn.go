@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
@@ -83,16 +82,30 @@ func (c *conn) close() {
 	_ = c.nc.Close()
 }
 
-// blockPool pools the buffers that blocks are received into.
-type blockPool struct{ sync.Pool }
+// blockPool keeps buffers that blocks are received into and sent from. Unlike a sync.Pool it does not lose them to the collector, which
+// would have all the more to do then.
+type blockPool chan *[]byte
 
-func (p *blockPool) Get() *[]byte  { return p.Pool.Get().(*[]byte) }
-func (p *blockPool) Put(b *[]byte) { p.Pool.Put(b) }
+const keptBlocks = 32 // 4 MiB
 
-var blocks = &blockPool{sync.Pool{New: func() any {
-	b := make([]byte, maxRequest)
-	return &b
-}}}
+var blocks = make(blockPool, keptBlocks)
+
+func (p blockPool) Get() *[]byte {
+	select {
+	case b := <-p:
+		return b
+	default:
+		b := make([]byte, maxRequest)
+		return &b
+	}
+}
+
+func (p blockPool) Put(b *[]byte) {
+	select {
+	case p <- b:
+	default:
+	}
+}
 
 // reader decodes messages and hands them to the swarm's goroutine until the connection ends.
 func (s *Swarm) reader(ctx context.Context, c *conn) {
