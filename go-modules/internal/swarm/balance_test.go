@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -31,7 +32,7 @@ func rootsAfter(ticks int, parts []int64, link int64) (*balance, []*share) {
 			}
 			for i, r := range roots {
 				if !ahead[i] {
-					b.count(r, min(max(link, parts[i]), parts[i]+left/last)/steps)
+					b.count(r, min(max(link, parts[i]), parts[i]+left/last)/steps, time.Time{})
 				}
 			}
 		}
@@ -84,17 +85,67 @@ func TestNobodyWaitsForTheSlow(t *testing.T) {
 	}
 }
 
+// TestSlowOrCrowdedOut: a root that takes an eighth of the uplink may be slow, or only crowded out by the other one, which is as fast as the
+// uplink. The other one waits long enough to find that out, and no longer.
+func TestSlowOrCrowdedOut(t *testing.T) {
+	const ticks, steps, uplink = 40, 10, 1000
+	for name, tt := range map[string]struct {
+		alone int64 // what it takes in a tick while the other one waits
+		least [2]int64
+	}{
+		"crowded out":               {uplink, [2]int64{ticks * uplink * 45 / 100, ticks * uplink * 45 / 100}},
+		"crowded out, and not fast": {uplink / 2, [2]int64{ticks * uplink * 30 / 100, ticks * uplink * 25 / 100}},
+		"slow":                      {uplink / 8, [2]int64{(ticks - proofTicks - 1) * uplink * 7 / 8, 0}},
+		"dead":                      {0, [2]int64{(ticks - proofTicks - 1) * uplink * 7 / 8, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, first, second := &balance{most: 400}, &share{}, &share{}
+			var now time.Time
+			var rates [2]float64
+			var had [2]int64
+			step := tickEvery / steps
+			for range ticks {
+				for i, r := range []*share{first, second} {
+					rate := float64(r.sent-had[i]) / tickEvery.Seconds()
+					rates[i] += (max(rate, b.pent(r)) - rates[i]) / 4
+					had[i] = r.sent
+				}
+				b.prove(second, rates[1]*4 < rates[0])
+				b.tick([]*share{first, second}, always)
+				waited := false
+				for range steps {
+					now = now.Add(step)
+					if b.ahead(first, always) {
+						if !waited {
+							b.paused(first, now)
+						}
+						waited = true
+						b.count(second, tt.alone/steps, now)
+						continue
+					}
+					waited = false
+					b.count(first, uplink*7/8/steps, now)
+					b.count(second, min(tt.alone, uplink/8)/steps, now)
+				}
+			}
+			if first.sent < tt.least[0] || second.sent < tt.least[1] {
+				t.Errorf("of %d, the first was sent %d, the second %d, want at least %v", ticks*uplink, first.sent, second.sent, tt.least)
+			}
+		})
+	}
+}
+
 func TestNewcomerStartsWithTheLast(t *testing.T) {
 	b, first, second, newcomer := &balance{most: 10}, &share{}, &share{}, &share{}
 	b.tick([]*share{first, second}, always)
-	b.count(first, 20)
-	b.count(second, 25)
-	b.count(newcomer, 7) // before it is known to be one
+	b.count(first, 20, time.Time{})
+	b.count(second, 25, time.Time{})
+	b.count(newcomer, 7, time.Time{}) // before it is known to be one
 	b.tick([]*share{first, second, newcomer}, always)
 	if newcomer.sent != 20 || b.ahead(first, always) || b.ahead(second, always) || b.ahead(newcomer, always) {
 		t.Errorf("first %+v, second %+v, newcomer %+v", first, second, newcomer)
 	}
-	if b.count(first, 11); !b.ahead(first, always) || b.ahead(second, always) || b.ahead(newcomer, always) {
+	if b.count(first, 11, time.Time{}); !b.ahead(first, always) || b.ahead(second, always) || b.ahead(newcomer, always) {
 		t.Errorf("11 ahead: first %+v, second %+v, newcomer %+v", first, second, newcomer)
 	}
 	nobody := func(*share) bool { return false }
@@ -109,8 +160,8 @@ func TestRestIsForgotten(t *testing.T) {
 		b, first, second := &balance{most: 10}, &share{}, &share{}
 		roots := []*share{first, second}
 		b.tick(roots, always)
-		b.count(first, 9)
-		b.count(second, 5)
+		b.count(first, 9, time.Time{})
+		b.count(second, 5, time.Time{})
 		for range rest {
 			b.tick(roots, func(r *share) bool { return r == first })
 		}
@@ -133,7 +184,7 @@ func TestSomebodyIsNeverAhead(t *testing.T) {
 			busy := func(r *share) bool { return idle == len(roots) || r != roots[idle] }
 			b.tick(roots, busy)
 			for _, r := range roots {
-				b.count(r, rapid.Int64Range(0, 500).Draw(t, "sent"))
+				b.count(r, rapid.Int64Range(0, 500).Draw(t, "sent"), time.Time{})
 			}
 			last := b.last()
 			for _, r := range b.roots {
@@ -151,7 +202,7 @@ func TestSomebodyIsNeverAhead(t *testing.T) {
 // TestYield: whoever is ahead goes on as soon as the last root has come closer, or has nothing to wait for, or the connection ends.
 func TestYield(t *testing.T) {
 	for name, free := range map[string]func(b *balance, last *share, end context.CancelFunc){
-		"the last has come closer":       func(b *balance, last *share, _ context.CancelFunc) { b.count(last, 5) },
+		"the last has come closer":       func(b *balance, last *share, _ context.CancelFunc) { b.count(last, 5, time.Time{}) },
 		"the last has nothing to expect": func(_ *balance, last *share, _ context.CancelFunc) { last.out.close() },
 		"the connection ends":            func(_ *balance, _ *share, end context.CancelFunc) { end() },
 	} {

@@ -208,7 +208,7 @@ func (s *Swarm) tickConn(c *conn, now time.Time) {
 	}
 	sent := c.out.sent.Load()
 	c.upNow, c.upSeen = sent-c.upSeen, sent
-	c.upRate += (float64(c.upNow)/tickEvery.Seconds() - c.upRate) / 4
+	c.upRate += (max(float64(c.upNow)/tickEvery.Seconds(), s.balance.pent(&c.out.share)) - c.upRate) / 4
 	if c.upNow > 0 && !c.calm {
 		c.calm = calm(c.nc)
 	}

@@ -74,7 +74,7 @@ func TestOnlyRootsAreHeldBack(t *testing.T) {
 			s.keepBalance()
 			for id, c := range s.conns {
 				if int(id) != row.behind {
-					s.balance.count(&c.out.share, (leadMost+1)*s.cfg.Torrent.PieceLength)
+					s.balance.count(&c.out.share, (leadMost+1)*s.cfg.Torrent.PieceLength, time.Time{})
 				}
 			}
 			for id, want := range row.ahead {

@@ -21,17 +21,18 @@ const (
 // which they were asked for, those of stripes that we feed the peer before others. Sending never blocks the
 // swarm's goroutine.
 type outbox struct {
-	uplink *uplink
-	mu     sync.Mutex
-	msgs   []pp.Message
-	serves []asked // of stripes that we feed it, or to a foreign client
-	extras []asked // asked of us although somebody else feeds it
-	busy   bool    // counted by the uplink
-	slow   bool    // not to be counted by the uplink
-	closed bool
-	wake   chan struct{}
-	sent   atomic.Int64 // bytes of blocks
-	share  share        // of the uplink, if we are the origin
+	uplink  *uplink
+	mu      sync.Mutex
+	msgs    []pp.Message
+	serves  []asked // of stripes that we feed it, or to a foreign client
+	extras  []asked // asked of us although somebody else feeds it
+	serving bool    // there are serves, or one is being sent
+	busy    bool    // counted by the uplink
+	slow    bool    // not to be counted by the uplink
+	closed  bool
+	wake    chan struct{}
+	sent    atomic.Int64 // bytes of blocks
+	share   share        // of the uplink, if we are the origin
 }
 
 // asked is a block that a peer asks for.
@@ -90,18 +91,26 @@ func (o *outbox) serve(r asked, extra bool) bool {
 }
 
 // count tells the uplink whether there is something to send that goes before extras; mu is held.
-func (o *outbox) count(busy bool) {
-	if busy = busy && !o.slow; busy != o.busy {
+func (o *outbox) count(serving bool) {
+	o.serving = serving
+	if busy := serving && !o.slow; busy != o.busy {
 		o.busy = busy
 		o.uplink.count(busy)
 	}
 }
 
-// waiting tells whether there are blocks to send that go before extras, to a peer that is not slow.
+// waiting tells whether there are blocks to send that go before extras.
 func (o *outbox) waiting() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.busy
+	return o.serving
+}
+
+// lags tells whether the peer takes much less than others.
+func (o *outbox) lags() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.slow
 }
 
 // setSlow says whether the peer takes much less than others, so that it is not what fills the uplink.
@@ -109,7 +118,7 @@ func (o *outbox) setSlow(slow bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.slow = slow
-	o.count(len(o.serves) > 0)
+	o.count(o.serving)
 }
 
 func (o *outbox) close() {

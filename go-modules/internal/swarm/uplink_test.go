@@ -51,6 +51,9 @@ func TestSlowPeerDoesNotHoldExtrasUp(t *testing.T) {
 	if !u.free() {
 		t.Error("a slow peer counts")
 	}
+	if !slow.waiting() {
+		t.Error("nothing waits for a slow peer, so that the origin would not keep its stripe in step")
+	}
 	slow.setSlow(false)
 	if u.free() {
 		t.Error("a peer that is slow no longer does not count")
