@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -53,15 +54,19 @@ func TestFirstAnswerCounts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var conns []*conn
+				conns := make([]*conn, len(tt.attempts))
+				for i := range conns {
+					conns[i] = &conn{}
+				}
+				var begun atomic.Int32
 				start := time.Now()
 				nc, err := first(t.Context(), func(ctx context.Context) (net.Conn, error) {
-					if len(conns) == len(tt.attempts) {
-						t.Errorf("attempt %d began after %v", len(conns)+1, time.Since(start))
+					nth := int(begun.Add(1)) - 1
+					if nth >= len(conns) {
+						t.Errorf("attempt %d began after %v", nth+1, time.Since(start))
 						return nil, ctx.Err()
 					}
-					a, c := tt.attempts[len(conns)], &conn{}
-					conns = append(conns, c)
+					a, c := tt.attempts[nth], conns[nth]
 					if a.lost {
 						<-ctx.Done()
 						return nil, ctx.Err()
@@ -79,6 +84,9 @@ func TestFirstAnswerCounts(t *testing.T) {
 					}
 					return c, nil
 				})
+				if n := int(begun.Load()); n != len(conns) {
+					t.Errorf("%d attempts began, want %d", n, len(conns))
+				}
 				if took := time.Since(start); took != tt.took {
 					t.Errorf("took %v, want %v", took, tt.took)
 				}
