@@ -104,7 +104,7 @@ def race(
         if wrong:
             raise RaceError(f"the artifact of {', '.join(wrong)} is not what the origin has")
     except (RaceError, RuntimeError, OSError, subprocess.SubprocessError) as problem:
-        outcome.error = str(problem)
+        outcome.error = pathless(str(problem), rig.directory)
     return outcome
 
 
@@ -144,9 +144,14 @@ def _run(system: System, runners: list[Runner], starts: list[float], patience: f
 def _commands(rig: Rig) -> list[str]:
     """Return what was run at the origin and at the first peer, without the paths of this machine."""
     lines = [f"{seat.name}: {line}" for seat in rig.seats[:2] for line in (seat.directory / "commands").read_text().splitlines()]
-    for path in (f"{rig.directory}/", f"{CHECKOUT}/", f"{Path(sys.executable).parent}/"):
-        lines = [line.replace(path, "") for line in lines]
-    return lines
+    return [pathless(line, rig.directory) for line in lines]
+
+
+def pathless(text: str, directory: Path) -> str:
+    """Return a text that results keep without the paths of this machine: of the rig, the checkout and Python."""
+    for path in (directory, Path(sys.executable).parent, CHECKOUT):  # Python may be in the checkout
+        text = text.replace(f"{path}/", "").replace(str(path), ".")
+    return text
 
 
 def _account(outcome: Outcome, runners: list[Runner], meter: Meter) -> None:
