@@ -22,21 +22,30 @@ type outcome struct {
 	Error  string          `json:"error,omitempty"`
 }
 
+// errEnding means that the daemon still runs, but not for long.
+var errEnding = fmt.Errorf("%w any more: it is ending", ErrNotRunning)
+
 // Config decodes into v the configuration that the running daemon was started
 // with; Secrets are redacted as by Redact. The error wraps ErrNotRunning when
-// there is no daemon or it is ending: then Start one. It waits, for a bounded time, for one that has
-// just been started and does not serve yet.
+// there is no daemon or it is ending: then Start one, which waits for the end. It
+// waits, for a bounded time, for one that has just been started and does not
+// serve yet.
 func (i *Instance) Config(ctx context.Context, v any) error {
 	ctx, cancel := context.WithTimeout(ctx, lockBound)
 	defer cancel()
+	var last error // of an attempt that the bound did not cut short
 	for {
 		err := i.ask(ctx, "/config", v)
-		if !errors.Is(err, ErrNotRunning) {
+		switch {
+		case ctx.Err() != nil && last != nil:
+			return last
+		case !errors.Is(err, ErrNotRunning), errors.Is(err, errEnding):
 			return err
 		}
 		if _, running, lockErr := i.Running(); lockErr != nil || !running {
 			return err
 		}
+		last = err
 		select {
 		case <-time.After(pollEvery):
 		case <-ctx.Done():
@@ -140,14 +149,14 @@ func request(ctx context.Context, dir, method, path string, v any) error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
 		return ErrNotRunning
 	case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), errors.Is(err, io.EOF): // it closed the socket before it had answered
-		return fmt.Errorf("%w any more: it is ending", ErrNotRunning)
+		return errEnding
 	case err != nil:
 		return err
 	}
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusServiceUnavailable:
-		return fmt.Errorf("%w any more: it is ending", ErrNotRunning)
+		return errEnding
 	case resp.StatusCode >= 300:
 		return fmt.Errorf("answer is %s", resp.Status)
 	case v == nil:

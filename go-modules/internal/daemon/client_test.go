@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"net/http"
 	"os"
@@ -9,9 +10,10 @@ import (
 	"testing"
 )
 
-// TestConfigOfOneThatDoesNotServeYet: a daemon that has its lock but no socket is waited for.
-func TestConfigOfOneThatDoesNotServeYet(t *testing.T) {
-	i := instance(t)
+// late starts a daemon that has its lock and no socket before serve is called.
+func late(t *testing.T) (i *Instance, serve func()) {
+	t.Helper()
+	i = instance(t)
 	if _, err := makeDir(i.dir); err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +33,12 @@ func TestConfigOfOneThatDoesNotServeYet(t *testing.T) {
 	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "locked\n" {
 		t.Fatalf("the late daemon said %q, %v", line, err)
 	}
+	return i, func() { _ = stdin.Close() }
+}
+
+// TestConfigOfOneThatDoesNotServeYet: a daemon that has its lock but no socket is waited for.
+func TestConfigOfOneThatDoesNotServeYet(t *testing.T) {
+	i, serve := late(t)
 	var w work
 	if err := i.ask(t.Context(), "/config", &w); !errors.Is(err, ErrNotRunning) {
 		t.Fatalf("without a socket: %v", err)
@@ -41,9 +49,19 @@ func TestConfigOfOneThatDoesNotServeYet(t *testing.T) {
 		got <- i.Config(t.Context(), &w)
 	}()
 	<-began
-	_ = stdin.Close()
+	serve()
 	if err := <-got; err != nil || w.Name != "late" {
 		t.Errorf("configuration %+v, %v", w, err)
+	}
+}
+
+// TestConfigOfOneThatNeverServes: the bound of the wait does not hide what was waited for.
+func TestConfigOfOneThatNeverServes(t *testing.T) {
+	i, _ := late(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*pollEvery)
+	defer cancel()
+	if err := i.Config(ctx, new(work)); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("the error is %v", err)
 	}
 }
 

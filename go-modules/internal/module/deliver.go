@@ -111,7 +111,9 @@ func (d *delivery) underWay(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	var other peerConfig
-	if err := d.inst.Config(ctx, &other); err != nil {
+	if err := d.inst.Config(ctx, &other); errors.Is(err, daemon.ErrNotRunning) {
+		return false, nil
+	} else if err != nil {
 		return false, err
 	}
 	if other.Infohash != d.cfg.Infohash {

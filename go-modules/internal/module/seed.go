@@ -176,11 +176,15 @@ func (o *seedOptions) start(ctx context.Context, call ansible.Call, inst *daemon
 	stale := false
 	if running {
 		old, err := cfg.outdates(ctx, inst, pid)
-		if err != nil {
+		switch {
+		case errors.Is(err, daemon.ErrNotRunning):
+			running = false // it is ending by itself
+		case err != nil:
 			return ansible.Result{Values: values}, err
+		default:
+			stale = old != cfg.Infohash
+			before = map[string]any{"state": "started", "infohash": old}
 		}
-		stale = old != cfg.Infohash
-		before = map[string]any{"state": "started", "infohash": old}
 	}
 	res := ansible.Result{Changed: !running || stale, Values: values}
 	if !call.Check && res.Changed {

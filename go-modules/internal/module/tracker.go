@@ -2,6 +2,7 @@ package module
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -74,11 +75,11 @@ func (o *trackerOptions) run(ctx context.Context, call ansible.Call) (ansible.Re
 		}
 		return stop(ctx, call, inst, map[string]any{"port": o.port})
 	}
+	if running {
+		running, err = cfg.same(ctx, inst, pid)
+	}
 	res := ansible.Result{Changed: !running, Values: cfg.values(pid)}
-	switch {
-	case running:
-		err = cfg.same(ctx, inst, pid)
-	case !call.Check:
+	if err == nil && !running && !call.Check {
 		if err = inst.Start(ctx, cfg, cfg.LogFile); err == nil {
 			pid, _, err = inst.Running()
 			res.Values["pid"] = pid
@@ -142,18 +143,20 @@ func (o *trackerOptions) otherUser(ctx context.Context, inst *daemon.Instance) s
 	return ""
 }
 
-// same returns an error if the running tracker has other options.
-func (c trackerConfig) same(ctx context.Context, inst *daemon.Instance, pid int) error {
-	var running trackerConfig
-	if err := inst.Config(ctx, &running); err != nil {
-		return err
+// same tells whether the tracker still runs, and returns an error if it has other options.
+func (c trackerConfig) same(ctx context.Context, inst *daemon.Instance, pid int) (running bool, err error) {
+	var other trackerConfig
+	if err := inst.Config(ctx, &other); errors.Is(err, daemon.ErrNotRunning) {
+		return false, nil // it is ending by itself
+	} else if err != nil {
+		return true, err
 	}
-	running.Expect, c.Expect = 0, 0
-	diff, err := differences(c, running)
+	other.Expect, c.Expect = 0, 0
+	diff, err := differences(c, other)
 	if err == nil && len(diff) > 0 {
 		err = alreadyRunning(fmt.Sprintf("A tracker on port %d", c.Port), pid, diff)
 	}
-	return err
+	return true, err
 }
 
 // values are the module's return values.
