@@ -122,8 +122,11 @@ def _run(options: argparse.Namespace) -> int:
         return 1
     if isinstance(system, Murder):
         system = system.having(**{"verify": options.verify} if options.verify else {})
-    elif options.files > 1 or options.verify or options.prepare not in (None, contents.other):
-        print(f"bench: {system.name} has only whole files; trees, --changed, --again and --verify are murder's", file=sys.stderr)
+    elif options.verify or options.prepare not in (None, contents.other):
+        print(f"bench: --changed, --again and --verify are murder's, not for {system.name}", file=sys.stderr)
+        return 2
+    if options.files > 1 and not system.trees:
+        print(f"bench: {system.name} has only whole files", file=sys.stderr)
         return 2
     layout = Layout(options.peers if options.rate else 1, options.rate, options.slow, options.delay, memory=not options.disk)
     case = contents.Case(options.files, options.size // options.files, prepare=options.prepare)

@@ -59,11 +59,13 @@ class Case:
     dated: bool = True  # the files that changed last can be told by their time
     stagger: float = 0  # seconds over which the peers start
     judged: bool = True  # the scenario's target is for it
+    system: str = "murder"
 
     @property
     def name(self) -> str:
         amount = f"{self.files:,} files of {told(self.length)}" if self.files > 1 else f"one file of {told(self.length)}"
-        return f"{amount}, {self.note}" if self.note else amount
+        system = "" if self.system == "murder" else self.system
+        return ", ".join(part for part in (amount, self.note, system) if part)
 
     def make(self, path: Path) -> Artifact:
         """Write the artifact."""
@@ -85,7 +87,7 @@ def told(size: int) -> str:
 
 @dataclass(frozen=True)
 class Contents:
-    """Races of ours alone with several artifacts, in turns, each on a fresh rig with the same links."""
+    """Races with several artifacts, in turns, each on a fresh rig with the same links: ours, and others to compare with."""
 
     name: str
     title: str
@@ -97,12 +99,12 @@ class Contents:
     def run(self, systems: dict[str, System]) -> Iterator[Outcome]:
         """Yield the outcome of every race as it ends; one that cannot be run has the reason as its error."""
         for _, case in itertools.product(range(self.repeat), self.cases):
-            outcome = once(self.layout, systems["murder"], case, self.name)
+            outcome = once(self.layout, systems[case.system], case, self.name)
             outcome.target = self.target if case.judged else None
             yield outcome
 
 
-def once(layout: Layout, system: Murder, case: Case, scenario: str) -> Outcome:
+def once(layout: Layout, system: System, case: Case, scenario: str) -> Outcome:
     """Run one race of a case on a rig of its own."""
     size = case.files * case.length
     outcome = Outcome(system.name, scenario, layout.peers, layout.rate, size, layout.limit(size), case.name, case.files)
@@ -110,13 +112,23 @@ def once(layout: Layout, system: Murder, case: Case, scenario: str) -> Outcome:
     if outcome.ok:
         with Rig.up(layout) as rig:
             artifact = case.make(rig.directory / "artifact")
-            outcome = race(rig, system.having(**case.options), artifact, scenario, case.stagger, case.prepare)
+            if isinstance(system, Murder):
+                system = system.having(**case.options)
+            outcome = race(rig, system, artifact, scenario, case.stagger, case.prepare)
             outcome.case = case.name
     return outcome
 
 
 MANY = 200_000
-ONE = partial(Case, 1, judged=False)
+BESIDE = partial(Case, judged=False)  # only to compare with
+
+
+def locally(files: int, length: int, judged: bool = True) -> list[Case]:
+    """Return ours, what the machine can do at the most, and what takes the same from the origin, one after another."""
+    others = [Case(files, length, system=system, judged=False) for system in ("bare work", "rsync")]
+    return [Case(files, length, judged=judged), *others]
+
+
 AGAIN = partial(Case, prepare=known, copies=1)
 CHANGED = partial(Case, prepare=older, copies=3)
 CONTENTS = [
@@ -125,7 +137,12 @@ CONTENTS = [
         "many small files against one file of as many bytes, one pair over loopback, in memory",
         Layout(1, 0),
         1.5,  # times the file
-        [ONE(2 * GB), Case(MANY, 10 * KB), ONE(200 * MB), Case(MANY, 1 * KB)],
+        [
+            *locally(1, 2 * GB, judged=False),
+            *locally(MANY, 10 * KB),
+            *locally(1, 200 * MB, judged=False),
+            *locally(MANY, 1 * KB),
+        ],
         repeat=2,
     ),
     Contents(
@@ -133,21 +150,21 @@ CONTENTS = [
         "many small files against one file of as many bytes, 3 peers, 1 Gbit/s, in memory",
         Layout(3, 1000),
         1.5,
-        [ONE(2 * GB), Case(MANY, 10 * KB)],
+        [BESIDE(1, 2 * GB), Case(MANY, 10 * KB)],
     ),
     Contents(
         "tree-links",
         "many small files against one file of as many bytes, 3 peers, 200 Mbit/s: links are the limit and not cores, in memory",
         Layout(3, 200),
         1.5,
-        [ONE(2 * GB), Case(MANY, 10 * KB)],
+        [BESIDE(1, 2 * GB), Case(MANY, 10 * KB)],
     ),
     Contents(
         "tree-eleven",
         "many small files against one file of as many bytes, 11 peers, 100 Mbit/s, in memory",
         Layout(11, 100),
         1.5,
-        [ONE(400 * MB), Case(MANY, 2 * KB)],
+        [BESIDE(1, 400 * MB), Case(MANY, 2 * KB)],
     ),
     Contents(
         "again",

@@ -40,8 +40,8 @@ def _last(outcome: Outcome) -> float:
 
 
 def _slower(good: Sequence[Outcome], races: Races) -> str:
-    """Return how often the time of one file goes into that of many with as many bytes."""
-    others = (outcome for outcomes in races.values() for outcome in _good(outcomes))
+    """Return how often the time of one file goes into that of many with as many bytes, by the same system."""
+    others = (outcome for outcomes in races.values() for outcome in _good(outcomes) if outcome.system == good[0].system)
     files = [_last(outcome) for outcome in others if outcome.files == 1 and outcome.size == good[0].size]
     if good[0].files == 1 or not files:
         return ""

@@ -52,13 +52,14 @@ def cells(scenario, *outcomes):
 
 def test_tree_is_compared_with_the_file_of_its_size():
     large, small = raced(case="large"), raced(case="small", size=1 * MB)
+    rival = raced(system="rsync", case="large, rsync", times=[1.0] * 4)
     trees = [raced(case="tree", files=9, target=1.5, times=[end] * 4) for end in (15.0, 24.0, 18.0)]
-    rows = cells("tree", small, large, *trees)
-    assert [row["times one file"] for row in rows] == ["", "", "1.50"]
-    assert [row["target"] for row in rows] == ["", "", "1.5"]
-    assert [row["last peer, s"] for row in rows] == ["12.00", "12.00", "18.00"]
-    assert [row["runs"] for row in rows] == ["1", "1", "3"]
-    assert rows[2]["times F/B"] == "1.80"
+    rows = cells("tree", small, large, rival, *trees)
+    assert [row["times one file"] for row in rows] == ["", "", "", "1.50"]
+    assert [row["target"] for row in rows] == ["", "", "", "1.5"]
+    assert [row["last peer, s"] for row in rows] == ["12.00", "12.00", "1.00", "18.00"]
+    assert [row["runs"] for row in rows] == ["1", "1", "1", "3"]
+    assert rows[3]["times F/B"] == "1.80"
 
 
 def test_tree_without_a_file_is_compared_with_nothing():

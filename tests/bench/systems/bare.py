@@ -13,9 +13,10 @@ PORT = 8731
 
 
 class Bare(System):
-    """Sendfile, receiving, SHA-1 of each piece and writing, on all cores. No rival: it can do nothing but this."""
+    """Sending, receiving, SHA-1 of each piece and writing, on all cores. No rival: it can do nothing but this."""
 
     name = "bare work"
+    trees = True
 
     def missing(self) -> str:
         return "" if PROGRAM.exists() else f"{PROGRAM} is not there; run tests/bench/ready"

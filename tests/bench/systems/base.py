@@ -20,7 +20,7 @@ DONE = "done"  # the line by which a program that goes on running says that the 
 
 
 class System(ABC):
-    """A way to bring one file from the origin to every peer.
+    """A way to bring one file, and maybe a directory, from the origin to every peer.
 
     A peer's program has the artifact at seat.dest when it ends with exit code 0, or prints the line done.
     """
@@ -28,6 +28,7 @@ class System(ABC):
     name: str
     needs: Sequence[str] = ()  # commands
     package: str = ""  # Debian's, that has them
+    trees = False  # whether it takes directories
 
     def missing(self) -> str:
         """Return why this system cannot run here, or an empty string."""

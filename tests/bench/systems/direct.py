@@ -22,9 +22,10 @@ read only = yes
 
 
 class Rsync(System):
-    """One rsync daemon at the origin, and every peer takes the whole file from it."""
+    """One rsync daemon at the origin, and every peer takes everything from it."""
 
     name = "rsync"
+    trees = True
     needs, package = ("rsync",), "rsync"
 
     def version(self) -> str:
@@ -45,6 +46,8 @@ class Rsync(System):
 
     def fetch(self, rig: Rig, artifact: Artifact, seat: Seat) -> list[str | Path]:
         source = f"rsync://{rig.origin.address}:{PORT}/artifact/{artifact.path.name}"
+        if artifact.files > 1:
+            return ["rsync", "--recursive", "--times", "--whole-file", "--inplace", f"{source}/", seat.dest]
         return ["rsync", "--whole-file", "--inplace", source, seat.dest]
 
 

@@ -25,6 +25,7 @@ class Murder(System):
     """
 
     name = "murder"
+    trees = True
 
     def having(self, seat: str = "", **options: str | int) -> Murder:
         """Return the same with more options of murder_peer, or of the module of one seat only."""
