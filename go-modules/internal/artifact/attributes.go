@@ -133,7 +133,7 @@ func (p *Plan) adjustTree(c *cursor, apply bool, d *differences) error {
 	}
 	for i := range p.torrent.Files {
 		file := &p.torrent.Files[i]
-		if file.Pad {
+		if file.Pad() {
 			continue
 		}
 		if err := p.adjust(c, file.Path, file.Path, file.Meta, apply, d); err != nil {

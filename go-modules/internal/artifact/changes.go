@@ -76,7 +76,7 @@ func (p *Plan) previewTree(ctx context.Context, old string, there bool, d *Diff)
 	var c changes
 	if !there {
 		for i := range p.torrent.Files {
-			if file := &p.torrent.Files[i]; !file.Pad {
+			if file := &p.torrent.Files[i]; !file.Pad() {
 				c.added.add(file.Path)
 			}
 		}
@@ -136,7 +136,7 @@ func (p *Plan) compare(ctx context.Context, old string, c *changes) error {
 			return err
 		}
 		file := &p.torrent.Files[i]
-		if file.Pad {
+		if file.Pad() {
 			continue
 		}
 		stat, err := at.stat(file.Path)

@@ -77,7 +77,7 @@ func (f *filler) split(i int) bool {
 			continue
 		}
 		at += p.length
-		if file.Pad {
+		if file.Pad() {
 			continue
 		}
 		var more bool

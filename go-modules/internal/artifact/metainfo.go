@@ -49,7 +49,7 @@ func (t *Torrent) DropRaw() {
 type Meta struct {
 	ModTime int64  // seconds since 1970, valid with HasTime
 	ModNsec int32  // nanoseconds beside ModTime, 0 to 999,999,999
-	Mode    uint16 // permission bits as chmod(2) takes them (07777), valid with HasMode
+	Mode    uint16 // permission bits as chmod(2) takes them (07777) with HasMode; else 0111 for BEP 47's attribute x, or 0
 	HasMode bool
 	HasTime bool
 	owner   *owner // that an archive names; torrents have none
@@ -62,9 +62,7 @@ type File struct {
 	Length int64  // bytes; those of a hard link are in the stream too, for clients that do not know it
 	Offset int64  // of its first byte in the stream
 	Meta
-	odd  *odd // nil of a regular file that is no hard link, and of padding
-	Exec bool // BEP 47 attribute x; says something only without HasMode
-	Pad  bool // BEP 47 padding: zeros in the stream, nothing on disk
+	odd *odd // nil of a regular file that is no hard link
 }
 
 // odd is what makes an entry another than a regular file with one name.
@@ -73,6 +71,12 @@ type odd struct {
 	special           uint32 // type (S_IFMT) of a device or named pipe, which only archives bring; else 0
 	device            uint64 // and its number
 }
+
+// padding is what all padding has in common.
+var padding = new(odd)
+
+// Pad says whether the entry is padding (BEP 47): zeros in the stream, nothing on disk.
+func (f *File) Pad() bool { return f.odd == padding }
 
 // Dir is a directory of the tree.
 type Dir struct {
@@ -94,7 +98,7 @@ func (t *Torrent) PieceHash(i int) [sha1.Size]byte {
 }
 
 // regular says whether the entry is a file on disk with bytes of its own or without any.
-func (f *File) regular() bool { return !f.Pad && f.Symlink() == "" && f.special() == 0 }
+func (f *File) regular() bool { return !f.Pad() && f.Symlink() == "" && f.special() == 0 }
 
 // Symlink is the literal target when the entry is a symlink, else "".
 func (f *File) Symlink() string {

@@ -191,8 +191,7 @@ func (f *File) parse(d *decoder) error {
 	if err != nil {
 		return err
 	}
-	f.Exec = slices.Contains(attr, 'x')
-	f.Pad = slices.Contains(attr, 'p')
+	f.Meta.execute(attr)
 	if slices.Contains(attr, 'l') && links.symlink == "" {
 		if target == "" {
 			return errors.New("it is a symbolic link without a target")
@@ -201,10 +200,16 @@ func (f *File) parse(d *decoder) error {
 			return fmt.Errorf("its symlink path is longer than %d bytes", maxPath)
 		}
 	}
-	if links != (odd{}) {
+	pad := slices.Contains(attr, 'p')
+	switch {
+	case pad:
+		f.odd = padding
+	case links != (odd{}):
 		f.odd = &odd{symlink: links.symlink, hardlink: links.hardlink}
 	}
 	switch {
+	case pad && links.symlink != "":
+		return fmt.Errorf("%s is a symbolic link and padding at once", show(f.Path))
 	case f.Path == "":
 		return errors.New("it has no path")
 	case !hasLength && links.symlink == "":
@@ -242,6 +247,13 @@ func (m *Meta) parse(d *decoder, key []byte) error {
 		return err
 	default:
 		return d.skip()
+	}
+}
+
+// execute heeds BEP 47's attribute x, unless there is a mode.
+func (m *Meta) execute(attr []byte) {
+	if !m.HasMode && slices.Contains(attr, 'x') {
+		m.Mode = 0o111
 	}
 }
 

@@ -105,6 +105,7 @@ var hostile = []struct {
 	{"file is a directory too", files(entryOf("a", 1), entryOf("a.b", 1), entryOf("a/b", 1)), "a/b lies below a, which is not a directory"},
 	{"below a symlink", files(entryOf("a/b", 1), d{"path": []string{"a"}, "link": "/etc", "length": 0}), "a/b lies below a"},
 	{"symlink with bytes", files(d{"path": []string{"a"}, "link": "/etc", "length": 7}), "is a symbolic link but has a length"},
+	{"symlink of padding", files(d{"path": []string{"a"}, "attr": "lp", "link": "/etc", "length": 0}), "is a symbolic link and padding at once"},
 	{"symlink without target", files(d{"path": []string{"a"}, "attr": "l", "length": 0}), "without a target"},
 	{"symlink path leads out", files(d{"path": []string{"a"}, "attr": "l", "length": 0, "symlink path": []string{"..", "etc"}}), "in its symlink path would lead out"},
 	{"NUL in a link", files(d{"path": []string{"a"}, "link": "/etc\x00", "length": 0}), "contains NUL"},
@@ -138,7 +139,7 @@ func TestForeignTorrents(t *testing.T) {
 		t.Errorf("symlink path became %q", torrent.Files[4].Symlink())
 	}
 	x := torrent.Files[5]
-	if !x.Exec || x.HasMode || x.HasTime || x.Offset != 18 {
+	if x.Mode != 0o111 || x.HasMode || x.HasTime || x.Offset != 18 {
 		t.Errorf("foreign attributes became %+v", x)
 	}
 	if len(torrent.Dirs) != 1 || torrent.Dirs[0].Path != "b" {
@@ -245,7 +246,7 @@ func promises(torrent *Torrent) error {
 			return fmt.Errorf("%q has %d bytes at %d, want %d", file.Path, file.Length, file.Offset, offset)
 		}
 		offset += file.Length
-		if file.Pad {
+		if file.Pad() {
 			continue
 		}
 		if seen[file.Path] || !directories[parent(file.Path)] || directories[file.Path] && !torrent.Single {

@@ -67,7 +67,7 @@ func (p *Plan) placeFile(ctx context.Context) error {
 		return p.writeError(err)
 	}
 	entry := &p.torrent.Files[0]
-	want := p.look(entry.Meta, entry.Exec, false, old, !p.preserve)
+	want := p.look(entry.Meta, false, old, !p.preserve)
 	var replaced *spot
 	if old != nil {
 		replaced = &spot{s.parent.fd(), p.base}
@@ -127,9 +127,9 @@ func statAt(at int, name string) (*unix.Stat_t, error) {
 
 // look decides the attributes of an entry. Old is what is at its place now, nil for nothing; with keepMode its mode
 // comes before the one that the torrent carries.
-func (p *Plan) look(meta Meta, exec, dir bool, old *unix.Stat_t, keepMode bool) look {
+func (p *Plan) look(meta Meta, dir bool, old *unix.Stat_t, keepMode bool) look {
 	mode := 0o666 &^ p.umask
-	if dir || exec {
+	if dir || meta.Mode&0o111 != 0 {
 		mode = 0o777 &^ p.umask
 	}
 	var kind uint32 = unix.S_IFREG
@@ -277,7 +277,7 @@ func (t *placer) files() error {
 // file makes an entry that takes no bytes, or makes sure that the pieces made it, and dresses it.
 func (t *placer) file(file *File) error {
 	switch {
-	case file.Pad, file.Hardlink() != "":
+	case file.Pad(), file.Hardlink() != "":
 		return nil
 	case t.unpack != nil: // everything is there
 	case file.Symlink() != "":
@@ -307,7 +307,7 @@ func (t *placer) dress(file *File) error {
 	if file.regular() && now.Size != file.Length {
 		return t.incomplete(file.Path)
 	}
-	if err := t.give(file.Path, &now, file.Meta, file.Exec, false); err != nil {
+	if err := t.give(file.Path, &now, file.Meta, false); err != nil {
 		return err
 	}
 	t.stats = append(t.stats, now)
@@ -320,11 +320,11 @@ func (t *placer) dressDir(path string, meta Meta, keepMode bool) error {
 	if err != nil {
 		return err
 	}
-	return t.give(path, &now, meta, false, keepMode)
+	return t.give(path, &now, meta, keepMode)
 }
 
 // give sets what is to be set of an entry's attributes, and brings now up to date.
-func (t *placer) give(path string, now *unix.Stat_t, meta Meta, exec, keepMode bool) error {
+func (t *placer) give(path string, now *unix.Stat_t, meta Meta, keepMode bool) error {
 	dir := now.Mode&unix.S_IFMT == unix.S_IFDIR
 	var old *unix.Stat_t
 	var replaced *spot
@@ -338,7 +338,7 @@ func (t *placer) give(path string, now *unix.Stat_t, meta Meta, exec, keepMode b
 	}
 	at, name, err := t.staged.at(path)
 	if err == nil {
-		want := t.look(meta, exec, dir, old, keepMode)
+		want := t.look(meta, dir, old, keepMode)
 		if mode := want.mode; path == "" && mode&0o300 != 0o300 {
 			t.rootMode, want.mode = &mode, mode|0o300 // see switchOver
 		}

@@ -277,7 +277,7 @@ func (p *Plan) checkConflicts() error {
 	defer c.close()
 	for i := range p.torrent.Files {
 		file := &p.torrent.Files[i]
-		if file.Pad {
+		if file.Pad() {
 			continue
 		}
 		stat, err := c.stat(file.Path)
@@ -364,7 +364,7 @@ func (c *cursor) sameDirs(t *Torrent) (bool, error) {
 }
 
 func sameFile(c *cursor, file *File) (bool, error) {
-	if file.Pad {
+	if file.Pad() {
 		return true, nil
 	}
 	stat, err := c.stat(file.Path)

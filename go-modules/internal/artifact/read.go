@@ -29,7 +29,7 @@ func (s *Store) ReadAt(p []byte, off int64) (int, error) {
 		var n int
 		var err error
 		switch file := &s.torrent.Files[i]; {
-		case file.Pad:
+		case file.Pad():
 			clear(part)
 			n = len(part)
 		case file.Length <= smallFile && s.single == "": // see hold

@@ -45,7 +45,7 @@ func (p *Plan) prepare() (store *Store, resumed bool, err error) {
 			return nil, false, err
 		}
 		store = newStore(p.torrent, dir, "", true)
-		store.look = func(file *File) look { return p.look(file.Meta, file.Exec, false, nil, false) }
+		store.look = func(file *File) look { return p.look(file.Meta, false, nil, false) }
 	}
 	store.fail = p.writeError
 	return store, resumed, nil
@@ -129,7 +129,7 @@ func (p *Plan) index() map[string]int32 {
 	}
 	p.nodes = make(map[string]int32, len(p.torrent.Files)+len(p.torrent.Dirs))
 	for i := range p.torrent.Files {
-		if !p.torrent.Files[i].Pad {
+		if !p.torrent.Files[i].Pad() {
 			p.nodes[p.torrent.Files[i].Path] = int32(i)
 		}
 	}

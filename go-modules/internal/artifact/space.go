@@ -88,7 +88,7 @@ func (p *Plan) needed(block int64, spared []bool) (bytes int64, files uint64) {
 	}
 	for i := range t.Files {
 		file := &t.Files[i]
-		if file.Pad || file.Hardlink() != "" {
+		if file.Pad() || file.Hardlink() != "" {
 			continue
 		}
 		staged := p.stagedName()

@@ -55,7 +55,7 @@ func (s *stamper) addAll(files []File, stats []unix.Stat_t) {
 		return
 	}
 	for i := range files {
-		if !files[i].Pad {
+		if !files[i].Pad() {
 			s.add(&files[i], &stats[0])
 			stats = stats[1:]
 		}
@@ -101,7 +101,7 @@ func (p *Plan) stamp() *stamper {
 	}
 	for i := range p.torrent.Files {
 		file := &p.torrent.Files[i]
-		if file.Pad {
+		if file.Pad() {
 			continue
 		}
 		path := file.Path

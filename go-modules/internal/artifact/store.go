@@ -151,7 +151,7 @@ func (t *Torrent) Runs(off, n, large int64) iter.Seq2[int64, bool] {
 
 // turn is one turn of the loop: it holds the file open until the loop's body is done with it.
 func (s *Store) turn(i int, segment Segment, create bool, yield func(Segment, error) bool) bool {
-	if s.torrent.Files[i].Pad {
+	if s.torrent.Files[i].Pad() {
 		return yield(segment, nil)
 	}
 	open, err := s.acquire(i, create)

@@ -56,7 +56,8 @@ func (in *info) validate(t *Torrent) error {
 		t.whole = in.sha1
 	}
 	if t.Single {
-		t.Files = []File{{Length: in.length, Meta: in.root, Exec: slices.Contains(in.attr, 'x')}}
+		t.Files = []File{{Length: in.length, Meta: in.root}}
+		t.Files[0].execute(in.attr)
 	} else {
 		t.Root = Dir{Meta: in.root}
 	}
@@ -86,8 +87,6 @@ func (t *Torrent) layOut() error {
 			return errors.New("its files are larger together than any disk")
 		case file.Symlink() != "" && file.Length != 0:
 			return fmt.Errorf("%s is a symbolic link but has a length", t.label(file))
-		case file.Symlink() != "" && file.Pad:
-			return fmt.Errorf("%s is a symbolic link and padding at once", t.label(file))
 		}
 		file.Offset = t.Size
 		t.Size += file.Length
@@ -162,7 +161,7 @@ func (n *nodes) path(i int32) string {
 func (n *nodes) sorted() []int32 {
 	order := make([]int32, 0, len(n.files)+len(n.dirs))
 	for i := range int32(cap(order)) {
-		if int(i) >= len(n.files) || !n.files[i].Pad {
+		if int(i) >= len(n.files) || !n.files[i].Pad() {
 			order = append(order, i)
 		}
 	}

@@ -18,7 +18,7 @@ func (s *Store) WriteAt(p []byte, off int64) (int, error) {
 	done := 0
 	for i, segment := range s.torrent.parts(off, int64(len(p))) {
 		part := p[done : done+int(segment.Length)]
-		made := s.torrent.Files[i].Pad
+		made := s.torrent.Files[i].Pad()
 		var err error
 		if !made && segment.Length == s.torrent.Files[i].Length {
 			made, err = s.writeNew(&c, i, part)

@@ -6,7 +6,7 @@ import (
 )
 
 // workingMemory is how many bytes a daemon may use for pieces under way and messages.
-const workingMemory = 40 << 20
+const workingMemory = 38 << 20
 
 // boundMemory makes the collector work harder rather than let a daemon grow with the size of the artifact: without
 // it, the garbage of a fast download may be as big again as what is in use. What the torrent itself takes, which for

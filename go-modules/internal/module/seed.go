@@ -277,7 +277,7 @@ func addProcess(ctx context.Context, inst *daemon.Instance, values map[string]an
 func torrentValues(t *artifact.Torrent) map[string]any {
 	files := 0
 	for _, f := range t.Files {
-		if !f.Pad {
+		if !f.Pad() {
 			files++
 		}
 	}
