@@ -135,7 +135,8 @@ options:
     type: raw
   directory_mode:
     description:
-      - Permissions of the artifact's directories, likewise.
+      - Permissions of the artifact's directories, likewise. By default the directory O(dest) keeps its permissions, if it is there,
+        and those in it have the ones of the source.
     type: raw
   attributes:
     description:

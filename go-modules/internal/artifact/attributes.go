@@ -122,7 +122,7 @@ func (p *Plan) compareAttributes(apply, lenient bool) (changed bool, diff Diff, 
 }
 
 func (p *Plan) adjustTree(c *cursor, apply bool, d *differences) error {
-	if err := p.adjust(c, "", ".", Meta{}, apply, d); err != nil {
+	if err := p.adjust(c, "", ".", p.rootMeta(), apply, d); err != nil {
 		return err
 	}
 	for i := range p.torrent.Dirs {
@@ -141,6 +141,15 @@ func (p *Plan) adjustTree(c *cursor, apply bool, d *differences) error {
 		}
 	}
 	return p.relink(c, apply, d)
+}
+
+// rootMeta is what the torrent says of the directory at Dest, as far as it counts for one that is there already: others may use it too, so
+// its mode stays, unless directory_mode is preserve.
+func (p *Plan) rootMeta() Meta {
+	if p.asked.DirectoryMode == "preserve" {
+		return p.torrent.Root.Meta
+	}
+	return Meta{}
 }
 
 // adjust compares one file or directory, called label in the diff, with what is asked for.

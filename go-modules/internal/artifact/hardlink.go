@@ -57,6 +57,7 @@ func (t *placer) linkUp() error {
 		}
 		err := t.staging.link(file.Hardlink(), file.Path)
 		if cannotLink(err) {
+			t.linkless = true
 			if err = t.staging.content.copy(file.Hardlink(), file.Path); err == nil {
 				err = t.dress(file)
 			}
@@ -124,6 +125,9 @@ func (p *Plan) pruneHardlinks() error {
 
 // relink makes hard links at Dest of files that have the same content there but are not the same, where the filesystem can.
 func (p *Plan) relink(c *cursor, apply bool, d *differences) error {
+	if p.linkless {
+		return nil
+	}
 	for i := range p.torrent.Files {
 		file := &p.torrent.Files[i]
 		if file.Hardlink() == "" {
@@ -137,12 +141,13 @@ func (p *Plan) relink(c *cursor, apply bool, d *differences) error {
 		if err != nil {
 			return because(err, "Destination %s cannot be read", show(c.root.join(file.Path)))
 		}
-		if first.Ino == now.Ino && first.Dev == now.Dev {
+		if first.Ino == now.Ino || first.Dev != now.Dev {
 			continue
 		}
 		if apply {
 			err := c.root.relink(file.Hardlink(), file.Path)
 			if cannotLink(err) {
+				p.linkless = true
 				continue
 			} else if err != nil {
 				return because(err, "Destination %s cannot be made a hard link", show(c.root.join(file.Path)))

@@ -105,6 +105,13 @@ func TestHardlinksThatCannotBe(t *testing.T) {
 				t.Errorf("%v: %s is %.60q", reason, path, got)
 			}
 		}
+		rec, again := p.Placed(), plan(t, torrent, PlaceOptions{Dest: p.Dest})
+		if !again.Matches(rec) {
+			t.Fatalf("%v: the record %+v does not match", reason, rec)
+		}
+		if changed, diff, err := again.Attributes(false); changed || err != nil {
+			t.Errorf("%v: what cannot be a link is to become one: %v, %v", reason, diff, err)
+		}
 	}
 }
 

@@ -232,7 +232,7 @@ func (t *placer) complete() error {
 			return err
 		}
 	}
-	if err := t.dressDir("", t.torrent.Root.Meta, true); err != nil {
+	if err := t.dressDir("", t.torrent.Root.Meta, !t.rootMeta().HasMode); err != nil {
 		return err
 	}
 	if err := t.approve(t.ctx); err != nil {

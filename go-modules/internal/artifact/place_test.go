@@ -53,6 +53,46 @@ func TestModeOfAPlacedFile(t *testing.T) {
 	}
 }
 
+// TestModeOfAPlacedDirectory: the directory at Dest, which others may use too, keeps its mode unless another is asked for; those in it
+// have the source's.
+func TestModeOfAPlacedDirectory(t *testing.T) {
+	for _, c := range []struct {
+		before       os.FileMode // 0: nothing is at dest
+		option       string
+		root, within string
+	}{
+		{0, "", "0750", "0710"},
+		{0o700, "", "0700", "0710"},
+		{0o700, "preserve", "0750", "0710"},
+		{0o700, "0755", "0755", "0755"},
+		{0o700, "g+x", "0710", "0710"},
+	} {
+		top := t.TempDir()
+		tree{"src/d/f": "new"}.write(t, top)
+		must(t, os.Chmod(top+"/src", 0o750))
+		must(t, os.Chmod(top+"/src/d", 0o710))
+		if c.before != 0 {
+			tree{"dest/d/f": "old"}.write(t, top)
+			must(t, os.Chmod(top+"/dest", c.before))
+			must(t, os.Chmod(top+"/dest/d", c.before))
+		}
+		p := deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest", DirectoryMode: c.option})
+		if root, within := modeAt(t, top+"/dest"), modeAt(t, top+"/dest/d"); root != c.root || within != c.within {
+			t.Errorf("%+v: modes are %s and %s", c, root, within)
+		}
+		if changed, diff, err := p.Attributes(false); changed || err != nil {
+			t.Errorf("%+v: attributes differ at once: %v, %v", c, diff, err)
+		}
+		if c.option != "preserve" {
+			continue
+		}
+		must(t, os.Chmod(top+"/dest", 0o700))
+		if changed, _, err := p.Attributes(true); !changed || err != nil || modeAt(t, top+"/dest") != "0750" {
+			t.Errorf("%+v: changed %v, %v, to mode %s", c, changed, err, modeAt(t, top+"/dest"))
+		}
+	}
+}
+
 // TestForeignTorrentsGetUsualModes: without modes of its own a file looks as any new file does.
 func TestForeignTorrentsGetUsualModes(t *testing.T) {
 	torrent, err := Parse(files(d{"path": []string{"d", "x"}, "length": 0, "attr": "x"}, entryOf("f", 0)))

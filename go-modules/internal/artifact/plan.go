@@ -47,6 +47,7 @@ type Plan struct {
 	unpack   *unpacking // nil unless the artifact is an archive to be unpacked
 	rootMode *uint32    // mode of a tree's root that is set after the switch
 	settled  bool       // Matches has found every mode and owner as it shall be
+	linkless bool       // hard links are copies, for they could not be made
 }
 
 // NewPlan checks all that can be checked beforehand and writes nothing. Errors name the destination and say what to do.

@@ -23,6 +23,7 @@ type Record struct {
 	When     time.Time `json:"when"`     // it was put in place, or first found there
 	Verified time.Time `json:"verified"` // every byte of it was last hashed
 	Stamps   Stamps    `json:"stamps"`
+	Linkless bool      `json:"linkless,omitempty"` // hard links in it are copies, for they could not be made; as long as Stamps hold
 }
 
 // Records are the records of a state directory, a small file for each destination in its directory placed.

@@ -88,7 +88,7 @@ func (p *Plan) stamp() *stamper {
 	defer dest.Close()
 	c := cursor{root: dest}
 	defer c.close()
-	if stat, err := c.stat(""); err != nil || !p.becoming(&stat, Meta{}) {
+	if stat, err := c.stat(""); err != nil || !p.becoming(&stat, p.rootMeta()) {
 		s.settled = false
 	}
 	for i := range p.torrent.Dirs {
@@ -154,7 +154,7 @@ func (p *Plan) Matches(rec Record) bool {
 	}
 	now := p.stamp()
 	matches := now != nil && now.stamps() == rec.Stamps
-	p.settled = matches && now.settled
+	p.settled, p.linkless = matches && now.settled, matches && rec.Linkless
 	return matches
 }
 
@@ -198,6 +198,7 @@ func (p *Plan) Renew(rec Record) Record {
 	} else {
 		rec.Stamps = now.stamps()
 	}
+	rec.Linkless = p.linkless
 	return rec
 }
 
@@ -205,6 +206,7 @@ func (p *Plan) record() Record {
 	now := time.Now().UTC().Truncate(time.Second)
 	return Record{
 		Infohash: p.infohash(), Name: p.torrent.Name, Dest: p.Dest, Asked: p.wanted, Size: p.torrent.Size, When: now, Verified: now,
+		Linkless: p.linkless,
 	}
 }
 
