@@ -189,6 +189,10 @@ func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemo
 	if err != nil {
 		return res, err
 	}
+	before := "stopped"
+	if res.Changed {
+		before = "started"
+	}
 	res.Values["state"] = "absent"
 	unfinished, err := artifact.Forget(o.place.Dest, o.place.PartialDir, call.Check)
 	if err != nil {
@@ -204,6 +208,7 @@ func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemo
 	}
 	_, err = os.Stat(inst.Dir())
 	res.Changed = res.Changed || unfinished+known > 0 || unpacked || err == nil
+	show(call, &res, map[string]any{"state": before}, map[string]any{"state": "absent"})
 	if call.Check {
 		return res, nil
 	}

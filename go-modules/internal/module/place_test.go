@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -37,8 +38,9 @@ func snapshot(t *testing.T, dir string) string {
 	return all.String()
 }
 
-// applied runs a call three times: in check mode, where it must predict the change and write nothing; for real; and again,
-// when nothing may change any more. It returns the diff of the first and the result of the second and third.
+// applied runs a call three times: in check mode, where it must predict the change and write nothing; for real, with the very
+// diff that was predicted; and again, when nothing may change any more and there is nothing to show. It returns the diff and
+// the result of the second and third.
 func (r *rig) applied(module string, o options) (diff map[string]any, done, again options) {
 	r.t.Helper()
 	r.eventually("the daemon of the call before has ended", func() bool {
@@ -55,14 +57,28 @@ func (r *rig) applied(module string, o options) (diff map[string]any, done, agai
 		r.t.Errorf("%s %v shows no diff", module, o)
 	}
 	done = r.must(true, module, o.with("_ansible_diff", true))
-	r.must(false, module, o.with("_ansible_check_mode", true))
-	again = r.must(false, module, o)
+	if !reflect.DeepEqual(done["diff"], predicted["diff"]) {
+		r.t.Errorf("%s predicted the diff %v, and then it was %v", module, predicted["diff"], done["diff"])
+	}
+	again = r.settled(module, o)
 	for key := range done {
 		if _, ok := again[key]; !ok && key != "backup_file" && key != "diff" {
 			r.t.Errorf("%s returns %s only when something changed", module, key)
 		}
 	}
 	return diff, done, again
+}
+
+// settled runs a call in check mode and for real, when there is nothing left to change, and returns the second result.
+func (r *rig) settled(module string, o options) (res options) {
+	r.t.Helper()
+	for _, check := range []bool{true, false} {
+		res = r.must(false, module, o.with("_ansible_check_mode", check).with("_ansible_diff", true))
+		if diff, there := res["diff"]; there {
+			r.t.Errorf("%s changes nothing (check mode %v) and shows %v", module, check, diff)
+		}
+	}
+	return res
 }
 
 // quiet is a peer that ends as soon as it has delivered.
@@ -287,11 +303,14 @@ func TestKeepAndRollBack(t *testing.T) {
 	if predicted["release"] != releases[1] || predicted["diff"] == nil || snapshot(t, app) != before {
 		t.Errorf("check mode of a rollback: %v", predicted)
 	}
-	done := r.must(true, "murder_peer", back)
+	done := r.must(true, "murder_peer", back.with("_ansible_diff", true))
+	if !reflect.DeepEqual(done["diff"], predicted["diff"]) {
+		t.Errorf("the diff of a rollback is %v, predicted was %v", done["diff"], predicted["diff"])
+	}
 	if read(t, current) != "two" || done["release"] != releases[1] || !slices.Equal(done["releases"].([]any), []any{releases[1]}) {
 		t.Errorf("rolled back: %v", done)
 	}
-	r.must(false, "murder_peer", back.with("release", releases[1]))
+	r.settled("murder_peer", back.with("release", releases[1]))
 	r.refused("murder_peer", back, "There is no release before "+filepath.Join(app, "releases", releases[1]))
 	res := r.must(true, "murder_peer", keep) // three again: its files are still there
 	if read(t, current) != "three" || res["bytes_from_seed"] != 0.0 {
@@ -310,44 +329,4 @@ func TestCheckModeCollectsNothing(t *testing.T) {
 	r.must(false, "murder_peer", r.peer(1).with("_ansible_check_mode", true).with("state", "started"))
 	r.must(true, "murder_peer", r.peer(1))
 	r.arrived(1, data)
-}
-
-// TestCheckAndDiffOfDaemons: the other two modules predict and show their changes.
-func TestCheckAndDiffOfDaemons(t *testing.T) {
-	r := newRig(t)
-	r.source(1000)
-	both := func(o options) options { return o.with("_ansible_check_mode", true).with("_ansible_diff", true) }
-	check := func(module string, o options, want string) {
-		t.Helper()
-		before := snapshot(t, r.dir)
-		res := r.must(want != "", module, both(o))
-		if got, _ := res["diff"].(map[string]any); want != "" && !strings.Contains(fmt.Sprint(got), want) || want == "" && got != nil {
-			t.Errorf("%s %v shows %v, want %s", module, o, got, want)
-		}
-		if snapshot(t, r.dir) != before {
-			t.Errorf("%s %v wrote in check mode", module, o)
-		}
-	}
-	stopped := func(o options) options { return o.with("state", "stopped") }
-	check("murder_tracker", r.tracker(), "state:started")
-	r.must(true, "murder_tracker", r.tracker())
-	check("murder_tracker", r.tracker(), "")
-	check("murder_seed", r.seed().with("state", "present"), "infohash:")
-	check("murder_seed", r.seed(), "before:map[state:stopped]")
-	seeded := r.must(true, "murder_seed", r.seed())
-	check("murder_seed", r.seed(), "")
-	if res := r.must(false, "murder_seed", both(r.seed())); res["pid"] != seeded["pid"] || res["port"] != seeded["port"] {
-		t.Errorf("check mode of a running seeder returns %v", res)
-	}
-	r.source(1001)
-	check("murder_seed", r.seed(), fmt.Sprintf("before:map[infohash:%v state:started]", seeded["infohash"]))
-	check("murder_seed", stopped(r.seed()), "state:stopped")
-	r.must(true, "murder_seed", stopped(r.seed()))
-	check("murder_seed", stopped(r.seed()), "")
-	check("murder_seed", r.seed().with("state", "absent"), "torrent:absent")
-	r.must(true, "murder_seed", r.seed().with("state", "absent"))
-	check("murder_seed", r.seed().with("state", "absent"), "")
-	check("murder_tracker", stopped(r.tracker()), "state:stopped")
-	check("murder_peer", r.peer(1).with("torrent", "").with("state", "stopped"), "")
-	check("murder_peer", r.peer(1).with("torrent", "").with("state", "absent"), "")
 }
