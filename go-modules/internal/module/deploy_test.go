@@ -201,18 +201,6 @@ func (r *rig) halfDone(n int) *daemon.Instance {
 	return inst
 }
 
-// killHalfDone kills the daemon of a peer in the middle of its download.
-func (r *rig) killHalfDone(n int) {
-	r.t.Helper()
-	pid, _, err := r.halfDone(n).Running()
-	if err == nil {
-		err = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	if err != nil {
-		r.t.Fatal(err)
-	}
-}
-
 func TestTwoDeploysToOneDestination(t *testing.T) {
 	r := newRig(t)
 	r.slow(4 << 20)
@@ -268,39 +256,6 @@ func TestSourceThatChangesIsWithdrawn(t *testing.T) {
 	r.refused("murder_peer", r.peer(1), "was withdrawn", r.src, "changed")
 	if got, err := os.ReadFile(dest); err != nil || string(got) != "what was there" {
 		t.Errorf("the destination holds %q (%v)", got, err)
-	}
-}
-
-func TestKilledDownloadIsResumed(t *testing.T) {
-	r := newRig(t)
-	data := r.slow(4 << 20)
-	r.must(true, "murder_peer", r.peer(1).with("state", "started"))
-	r.killHalfDone(1)
-	r.must(true, "murder_seed", r.seed().with("state", "stopped"))
-	r.must(true, "murder_seed", r.seed())
-	res := r.must(true, "murder_peer", r.peer(1))
-	r.arrived(1, data)
-	if res["bytes_reused"].(float64) == 0 {
-		t.Errorf("nothing was reused: %v", res)
-	}
-}
-
-func TestControllerThatGoesAwayEndsTheDownload(t *testing.T) {
-	r := newRig(t)
-	r.slow(4 << 20)
-	cmd := r.command("murder_peer", r.peer(1))
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	inst := r.halfDone(1)
-	_ = stdout.Close() // what the end of the ssh connection does
-	_ = cmd.Wait()
-	if _, running, err := inst.Running(); running || err != nil {
-		t.Errorf("the daemon runs on: %v, %v", running, err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -179,7 +180,7 @@ func TestKilledDownloadWithATornWriteIsResumed(t *testing.T) {
 	r := newRig(t)
 	data := r.slow(4 << 20)
 	r.must(true, "murder_peer", r.peer(1).with("state", "started"))
-	r.killHalfDone(1)
+	r.endHalfDone(1, syscall.SIGKILL)
 	found, _ := filepath.Glob(filepath.Join(r.dir, ".dest1.murder-*", "content"))
 	if len(found) != 1 {
 		t.Fatalf("the staging holds %v", found)
