@@ -155,6 +155,33 @@ func (r *rig) moved(o options, size int, part float64) {
 	}
 }
 
+// unlinked demands that no file of a tree has another name, and that a directory that was reused stays as it is when
+// somebody writes into the tree.
+func (r *rig) unlinked(dest, old string) {
+	r.t.Helper()
+	before := snapshot(r.t, old)
+	names, err := filepath.Glob(filepath.Join(dest, "*"))
+	if err != nil || len(names) != 101 {
+		r.t.Fatalf("%d files, %v", len(names), err)
+	}
+	for _, name := range names {
+		stat, err := os.Stat(name)
+		if err == nil && stat.Sys().(*syscall.Stat_t).Nlink != 1 {
+			r.t.Errorf("%s has another name", name)
+		}
+		was, wasErr := os.Stat(filepath.Join(old, filepath.Base(name)))
+		if wasErr == nil && os.SameFile(stat, was) {
+			r.t.Errorf("%s is the very file that was reused", name)
+		}
+		if err := errors.Join(err, wasErr, os.WriteFile(name, []byte("written to later"), 0)); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	if snapshot(r.t, old) != before {
+		r.t.Error("writing into what was placed has changed what was reused")
+	}
+}
+
 func TestOnlyWhatChangedMoves(t *testing.T) {
 	r := newRig(t)
 	r.release()
@@ -173,6 +200,7 @@ func TestOnlyWhatChangedMoves(t *testing.T) {
 	old := r.peer(1)["dest"].(string)
 	r.moved(r.peer(2).with("reuse", []string{filepath.Join(r.dir, "missing"), old}), size, 0.01)
 	r.must(false, "murder_peer", r.peer(2))
+	r.unlinked(r.peer(2)["dest"].(string), old)
 	r.refused("murder_peer", r.peer(3).with("reuse", "old"), `Option reuse names "old"; give absolute paths`)
 }
 
