@@ -68,6 +68,42 @@ func count(have []bool) (n int) {
 	return n
 }
 
+// TestReuseLinksNothing: what is taken from elsewhere, even a whole file, is a file of its own, so that writing into it leaves
+// the other as it is.
+func TestReuseLinksNothing(t *testing.T) {
+	files := tree{"big": random(1, 512*kib), "small": random(2, 16*kib), "empty": ""}
+	ways := map[string]func(int, int) error{"copies": unshared, "clones": shared, "as the filesystem can": unix.IoctlFileClone}
+	for kind, clone := range ways {
+		for _, name := range []string{"", "/big"} {
+			t.Run(kind+name, func(t *testing.T) {
+				top := t.TempDir()
+				old, src := files.write(t, filepath.Join(top, "old")), files.write(t, filepath.Join(top, "src"))
+				before := listing(t, old)
+				p, have := reuseAt(t, src+name, filepath.Join(top, "dest"), clone, old)
+				if slices.Contains(have, false) {
+					t.Fatalf("have %v", have)
+				}
+				must(t, p.Place(t.Context()))
+				for path := range files {
+					placed := filepath.Join(p.Dest, path)
+					if name != "" && path != "big" {
+						continue
+					} else if name != "" {
+						placed = p.Dest
+					}
+					var stat unix.Stat_t
+					must(t, unix.Lstat(placed, &stat))
+					if stat.Nlink != 1 || stat.Ino == inode(t, filepath.Join(old, path)) {
+						t.Errorf("%s has %d names, inode %d", placed, stat.Nlink, stat.Ino)
+					}
+					must(t, os.WriteFile(placed, []byte("written to later"), 0))
+				}
+				sameTree(t, listing(t, old), before)
+			})
+		}
+	}
+}
+
 const kib = 1 << 10
 
 func TestReuse(t *testing.T) {
