@@ -3,11 +3,15 @@ package module
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"corvus.murder/internal/artifact"
+	"corvus.murder/internal/testarchive"
 )
 
 // info asks murder_info about the state directory of one of the rig's hosts.
@@ -141,6 +145,69 @@ func TestInfoOfOneDestination(t *testing.T) {
 				t.Errorf("dest %q: %d %s, want %d", filter, len(found), list, want)
 			}
 		}
+	}
+}
+
+// TestInfoOfReleases: of a destination with keep it tells what the link leads to, after a rollback the release before.
+func TestInfoOfReleases(t *testing.T) {
+	r := newRig(t)
+	r.must(true, "murder_tracker", r.tracker())
+	current := filepath.Join(r.dir, "current")
+	keep := r.quiet(1).with("dest", current).with("keep", 2)
+	deploy := func() options {
+		t.Helper()
+		res := r.must(false, "murder_info", options{"state_dir": r.state("peer1"), "dest": current})
+		return one(t, res, "deploys")
+	}
+	var hashes, places []any
+	for _, content := range []string{"one", "two!"} {
+		hashes = append(hashes, r.reseed(content))
+		release := r.must(true, "murder_peer", keep)["release"].(string)
+		places = append(places, filepath.Join(r.dir, "releases", release))
+		has(t, deploy(), options{
+			"infohash": hashes[len(hashes)-1], "dest": places[len(places)-1], "size": float64(len(content)), "exists": true,
+		})
+	}
+	r.must(true, "murder_peer", keep.with("state", "rolledback"))
+	has(t, deploy(), options{"infohash": hashes[0], "dest": places[0], "size": 3.0, "exists": true})
+	if all := r.info("peer1")["deploys"].([]any); len(all) != 2 {
+		t.Errorf("without dest it tells of %v", all)
+	}
+}
+
+// TestInfoOfWhenItWasVerified: verify: full says anew when that was, never when it was put in place; quick says nothing.
+func TestInfoOfWhenItWasVerified(t *testing.T) {
+	for name, more := range map[string]options{
+		"file": {}, "unpacked": {"unpack": true}, "release": {"keep": 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.archive(testarchive.Formats(t, release...)[".tar.gz"])
+			r.aged(r.src)
+			r.up()
+			o := r.quiet(1)
+			maps.Copy(o, more)
+			done := r.must(true, "murder_peer", o)
+			// Both times are of this very second: make them long ago.
+			records := artifact.OpenRecords(r.state("peer1"))
+			all, err := records.All()
+			if err != nil || len(all) != 1 {
+				t.Fatalf("the records are %v, %v", all, err)
+			}
+			all[0].When, all[0].Verified = time.Unix(1_600_000_000, 0), time.Unix(1_600_000_000, 0)
+			if err := records.Save(all[0]); err != nil {
+				t.Fatal(err)
+			}
+			const then = "2020-09-13T12:26:40Z"
+			for _, verify := range []string{quick, full} {
+				r.must(false, "murder_peer", o.with("verify", verify))
+				found := one(t, r.info("peer1"), "deploys")
+				has(t, found, options{"deployed": then, "infohash": done["infohash"], "size": done["size"], "exists": true})
+				if moved := found["verified"] != then; moved != (verify == full) {
+					t.Errorf("after verify: %s it was verified at %v", verify, found["verified"])
+				}
+			}
+		})
 	}
 }
 
