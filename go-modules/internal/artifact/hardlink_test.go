@@ -3,6 +3,7 @@ package artifact
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -144,6 +145,48 @@ func TestHardlinksAreMadeAgain(t *testing.T) {
 	delete(got, "d") // its time is that of the change
 	delete(want, "d")
 	sameTree(t, got, want)
+}
+
+// TestHardlinksOfWhatIsExcluded: the first name that is left takes the place of one that is left out.
+func TestHardlinksOfWhatIsExcluded(t *testing.T) {
+	for name, c := range map[string]struct {
+		exclude []string
+		links   map[string]string // what is left: "" for a file of its own
+	}{
+		"first":             {[]string{"a"}, map[string]string{"d/b": "", "d/c": "d/b"}},
+		"second":            {[]string{"d/b"}, map[string]string{"a": "", "d/c": "a"}},
+		"all but the last":  {[]string{"a", "b"}, map[string]string{"d/c": ""}},
+		"directory of some": {[]string{"d"}, map[string]string{"a": ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			top := t.TempDir()
+			src := linkedTree(t, top)
+			torrent, source := build(t, src, BuildOptions{PieceLength: MinPieceLength, Exclude: append(c.exclude, "e", "f")})
+			got := map[string]string{}
+			for i := range torrent.Files {
+				got[torrent.Files[i].Path] = torrent.Files[i].Hardlink()
+			}
+			if !maps.Equal(got, c.links) {
+				t.Errorf("the torrent has %v, want %v", got, c.links)
+			}
+			p := plan(t, torrent, PlaceOptions{Dest: filepath.Join(top, "dest")})
+			transfer(t, torrent, source, p)
+			must(t, p.Place(t.Context()))
+			inodes := map[uint64]bool{}
+			for path := range c.links {
+				if read(t, filepath.Join(p.Dest, path)) != content(40_000) {
+					t.Errorf("%s is another", path)
+				}
+				inodes[inode(t, filepath.Join(p.Dest, path))] = true
+			}
+			if len(inodes) != 1 {
+				t.Errorf("they are %d files, not one", len(inodes))
+			}
+			if _, err := os.Lstat(filepath.Join(p.Dest, "e")); err == nil {
+				t.Error("what was left out is there")
+			}
+		})
+	}
 }
 
 func TestHardlinksOfStrangers(t *testing.T) {

@@ -63,7 +63,7 @@ func TestParseManyFiles(t *testing.T) {
 
 // There may be hundreds of thousands of files, in every daemon of a swarm.
 func TestFilesAreSmall(t *testing.T) {
-	if size := unsafe.Sizeof(File{}); size > 72 {
+	if size := unsafe.Sizeof(File{}); size > 64 {
 		t.Errorf("a file takes %d bytes", size)
 	}
 }

@@ -155,7 +155,13 @@ func TestMountPoints(t *testing.T) {
 func mountTmpfs(t *testing.T, options string) string {
 	t.Helper()
 	needRoot(t, "mount a filesystem of its own (tmpfs)")
-	at := mkdir(t, filepath.Join(t.TempDir(), "mount point"))
+	return mountAt(t, mkdir(t, filepath.Join(t.TempDir(), "mount point")), options)
+}
+
+// mountAt mounts one at a directory.
+func mountAt(t *testing.T, at, options string) string {
+	t.Helper()
+	needRoot(t, "mount a filesystem of its own (tmpfs)")
 	flags := uintptr(0)
 	if rest, ro := strings.CutSuffix(options, ",ro"); ro {
 		options, flags = rest, unix.MS_RDONLY
@@ -261,6 +267,36 @@ func TestSpaceCountsWhatIsThere(t *testing.T) {
 	must(t, p.Space())
 	other, _ := build(t, src, BuildOptions{})
 	wantError(t, plan(t, other, PlaceOptions{Dest: mount + "/b"}).Space(), "8.4 MB needed, 2.1 MB free")
+}
+
+// TestSpaceOfReleasesElsewhere: with keep, the space that counts is that of the directory of the releases, which may be another
+// filesystem than the link's.
+func TestSpaceOfReleasesElsewhere(t *testing.T) {
+	src := t.TempDir()
+	must(t, os.WriteFile(src+"/f", []byte(content(4<<20)), 0o644))
+	torrent, source := build(t, src+"/f", BuildOptions{})
+	for name, c := range map[string]struct{ link, releases, missing string }{
+		"small releases": {"10m", "2m", "4.2 MB needed, 2.1 MB free"},
+		"small link":     {"1m", "10m", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			top := mountTmpfs(t, "size="+c.link)
+			releases := mountAt(t, mkdir(t, top+"/releases"), "size="+c.releases)
+			p := plan(t, torrent, PlaceOptions{Dest: top + "/current", Keep: 1})
+			if c.missing != "" {
+				wantError(t, p.Space(), "Not enough space on "+releases+" for "+releases+"/f-", c.missing)
+				return
+			}
+			must(t, p.Space())
+			transfer(t, torrent, source, p)
+			must(t, p.Space())
+			must(t, p.Place(t.Context()))
+			if read(t, top+"/current") != content(4<<20) || filepath.Dir(p.Dest) != releases {
+				t.Errorf("%s is not the artifact", p.Dest)
+			}
+			noStaging(t, releases)
+		})
+	}
 }
 
 // TestFreeSpaceThatNobodyKnows: ramfs tells of no blocks at all, and is not full.

@@ -37,6 +37,42 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// TestDeleteFollowsNoLink: a symbolic link goes, and what it leads to stays, wherever the link is.
+func TestDeleteFollowsNoLink(t *testing.T) {
+	for name, of := range map[string]func(outside string) tree{
+		"stranger":                func(outside string) tree { return tree{"link": link(outside)} },
+		"relative":                func(string) tree { return tree{"d/link": link("../../outside")} },
+		"in a stranger":           func(outside string) tree { return tree{"own/deep/link": link(outside)} },
+		"chain":                   func(outside string) tree { return tree{"one": link("two"), "two": link(outside)} },
+		"in place of a directory": func(outside string) tree { return tree{"e": link(outside)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			top := t.TempDir()
+			src := tree{"a": "new", "d/f": "new", "e/f": "new"}.write(t, top+"/src")
+			outside := tree{"f": "theirs", "full/deep": "theirs", "same": link("f")}.write(t, top+"/outside")
+			before := listing(t, outside)
+			dest := of(outside).write(t, top+"/dest")
+			p := deploy(t, src, PlaceOptions{Dest: dest, Delete: true})
+			sameTree(t, listing(t, dest), listing(t, src))
+			sameTree(t, listing(t, outside), before)
+			if name == "in place of a directory" {
+				return
+			}
+			of(outside).write(t, dest) // into an artifact that is in place
+			found, err := plan(t, p.torrent, PlaceOptions{Dest: dest, Delete: true}).Strangers(t.Context(), true)
+			if err != nil || len(found) == 0 {
+				t.Errorf("found %q, %v", found, err)
+			}
+			for _, path := range found {
+				if _, err := os.Lstat(dest + "/" + path); err == nil {
+					t.Errorf("%s is still there", path)
+				}
+			}
+			sameTree(t, listing(t, outside), before)
+		})
+	}
+}
+
 // TestDeleteLeavesTheArtifactAlone: whatever lies where, with delete the tree becomes the source and without it a union.
 func TestDeleteLeavesTheArtifactAlone(t *testing.T) {
 	names := []string{"a", "b", "d/a", "d/b", "d/e/a", "f/a"}

@@ -72,6 +72,8 @@ func (d *disk) expect(want ...string) {
 // the directory that the rename has changed is before anything else is done.
 func TestToDiskBeforeAndAfterTheRename(t *testing.T) {
 	const staged, place = ".dest.murder-*/content, ", "entries of ., new"
+	const partial, apart = "partial", "partial/.dest-*.murder-*/content, "
+	away := PlaceOptions{PartialDir: partial}
 	busy := func(int, string, int, string, uint) error { return unix.EBUSY }
 	twoSteps := func(int, string, int, string, uint) error { return unix.EINVAL }
 	file, new, old := tree{"src": "new"}, tree{"src/f": "new", "src/d/g": "x"}, tree{"dest/f": "old", "dest/stranger": "kept"}
@@ -88,16 +90,26 @@ func TestToDiskBeforeAndAfterTheRename(t *testing.T) {
 			[]string{"file " + staged + "old", "file dest, new", place}},
 		"in place, saved": {file, tree{"dest": "old"}, PlaceOptions{UnsafeWrites: true, Backup: true}, busy,
 			[]string{"file " + staged + "old", "file dest.*, old", "file dest, new", place}},
-		"new tree":          {new, nil, PlaceOptions{}, nil, []string{"tree " + staged + "nothing", place}},
-		"tree":              {new, old, PlaceOptions{Mode: "u=rw,go="}, nil, []string{"tree " + staged + "old", place}},
-		"saved tree":        {new, old, PlaceOptions{Backup: true}, nil, []string{"tree " + staged + "old", place}},
-		"tree in two steps": {new, old, PlaceOptions{Delete: true}, twoSteps, []string{"tree " + staged + "old", place}},
+		"new tree":            {new, nil, PlaceOptions{}, nil, []string{"tree " + staged + "nothing", place}},
+		"tree":                {new, old, PlaceOptions{Mode: "u=rw,go="}, nil, []string{"tree " + staged + "old", place}},
+		"saved tree":          {new, old, PlaceOptions{Backup: true}, nil, []string{"tree " + staged + "old", place}},
+		"tree in two steps":   {new, old, PlaceOptions{Delete: true}, twoSteps, []string{"tree " + staged + "old", place}},
+		"file from apart":     {file, tree{"dest": "old"}, away, nil, []string{"file " + apart + "old", place}},
+		"new tree from apart": {new, nil, away, nil, []string{"tree " + apart + "nothing", place}},
+		"tree from apart":     {new, old, away, nil, []string{"tree " + apart + "old", place}},
+		"saved tree from apart": {new, old, PlaceOptions{PartialDir: partial, Backup: true}, nil,
+			[]string{"tree " + apart + "old", place}},
+		"in place from apart": {file, tree{"dest": "old"}, PlaceOptions{PartialDir: partial, UnsafeWrites: true}, busy,
+			[]string{"file " + apart + "old", "file dest, new", place}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			top := t.TempDir()
 			c.before.write(t, top)
 			torrent, source := build(t, c.src.write(t, t.TempDir())+"/src")
 			c.o.Dest = top + "/dest"
+			if c.o.PartialDir != "" {
+				c.o.PartialDir = mkdir(t, top+"/"+partial)
+			}
 			p := plan(t, torrent, c.o)
 			transfer(t, torrent, source, p)
 			if c.renameat2 != nil {
