@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import re
 import threading
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from .rig import Rig, Seat
+from .rig import Memory, Rig, Seat
 
 EVERY = 0.25  # seconds between two samples of the links
 WEIGHED = 25  # seats whose memory is read with each sample of the links; larger rigs are read less often
@@ -49,16 +50,17 @@ class Sample:
 
 
 class Meter:
-    """Samples the links in the background between enter and exit."""
+    """Samples the links in the background between enter and exit, and gives back memory as fast as they may fill it."""
 
-    def __init__(self, rig: Rig):
-        self._rig = rig
+    def __init__(self, rig: Rig, memory: Memory):
+        self._rig, self._memory = rig, memory
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self.samples: list[Sample] = []
         self.peaks = dict.fromkeys((seat.name for seat in rig.seats), 0)
 
     def __enter__(self) -> Meter:
+        self._memory.give(math.inf if not self._rig.layout.rate else 0)
         self.samples.append(self.links())
         self._thread.start()
         return self
@@ -71,6 +73,7 @@ class Meter:
     def _watch(self) -> None:
         while not self._stop.wait(EVERY):
             self.samples.append(self.links())
+            self._memory.give(sum(self.samples[-1].received[1:]) - sum(self.samples[0].received[1:]))
             if len(self.samples) % (len(self._rig.seats) // WEIGHED + 1) == 0:
                 self.weigh(*self._rig.seats)
 

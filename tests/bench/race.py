@@ -15,7 +15,7 @@ from pathlib import Path
 from .artifacts import Artifact
 from .meter import Meter, Sample
 from .outcome import Outcome
-from .rig import Rig, Seat, touch
+from .rig import Memory, Rig, Seat
 from .systems.base import CHECKOUT, DONE, System
 
 Prepare = Callable[[System, Rig, Artifact], None]  # puts something at the peers, who have not begun
@@ -87,8 +87,7 @@ def race(
         if prepare:
             prepare(system, rig, artifact)
         runners = [Runner(seat, seat.popen(*system.fetch(rig, artifact, seat))) for seat in rig.peers]
-        touch(layout.needs(artifact.size, artifact.files))
-        with Meter(rig) as meter:
+        with Memory(layout.needs(artifact.size, artifact.files)) as memory, Meter(rig, memory) as meter:
             before = meter.cost()
             _run(system, runners, starts, _patience(rig, system, artifact), meter)
             outcome.cpu = meter.cost().since(before)

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from fleet import Fleet, Host
 from fleet.host import ENVIRONMENT
@@ -27,7 +28,8 @@ PAYLOAD = 0.956  # share of an Ethernet link's rate that TCP delivers
 SPARE = 2e9  # bytes that the programs themselves and the machine need besides
 
 
-HANDY = 4 * 10**9  # bytes of memory that are made ready at most; what a race uses beyond is used later than a host waits
+HANDY = 6 * 10**9  # bytes of memory that are made ready at most
+LEAD = 256 * 10**6  # bytes of it that are free at a time, less than what a race uses until a host takes back what is free
 ENTRY = 8192  # bytes of memory that a file needs besides its content
 
 
@@ -190,13 +192,30 @@ class Rig:
             subprocess.run([*inside(host.process.pid), "ip", "tcp_metrics", "flush"], check=True, capture_output=True)
 
 
-def touch(size: int) -> None:
-    """Have so many bytes of memory at hand, for what is used next.
+class Memory:
+    """Memory at hand, for what is used next: size bytes that are touched now, and given back as they are needed.
 
     A virtual machine may give free memory back to its host after some seconds; using it again then takes several times as long.
+    So what is needed later is held until shortly before.
     """
-    if size:
-        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
+
+    def __init__(self, size: int):
+        self._held = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE) if size else None
+        self._size, self._given = size, 0
+
+    def give(self, needed: float) -> None:
+        """Give back what is held of the first bytes, needed in number, and some more."""
+        until = int(min(needed + LEAD, self._size)) // mmap.PAGESIZE * mmap.PAGESIZE
+        if until > self._given:
+            self._held.madvise(mmap.MADV_DONTNEED, self._given, until - self._given)
+            self._given = until
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._held:
+            self._held.close()
 
 
 def inside(pid: int) -> list[str]:

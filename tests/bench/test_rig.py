@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from bench.rig import Layout
+import mmap
+import re
+from pathlib import Path
+
+from bench.rig import LEAD, Layout, Memory
 
 
 def test_memory_is_made_ready_for_every_peer():
@@ -11,8 +15,31 @@ def test_memory_is_made_ready_for_every_peer():
 
 
 def test_memory_that_is_made_ready_is_bounded():
-    assert Layout(200, 5).needs(10**9, 1) == Layout(11, 100).needs(10**9, 1) < 5 * 10**9
+    assert Layout(200, 5).needs(10**9, 1) == Layout(11, 100).needs(10**9, 1) < 8 * 10**9
 
 
 def test_disks_need_no_memory():
     assert Layout(1, 0, memory=False).needs(10**9, 1) == 0
+
+
+def test_memory_is_given_back_as_it_is_needed():
+    with Memory(LEAD + 100 * 2**20) as memory:
+        held = resident()
+        memory.give(10 * 2**20)
+        assert resident() < held - 0.9 * LEAD
+        memory.give(5 * 2**20)
+        assert resident() > held - LEAD - 20 * 2**20
+        memory.give(float("inf"))
+        assert resident() < held - 0.9 * (LEAD + 100 * 2**20)
+
+
+def test_without_memory_there_is_nothing_to_give_back():
+    with Memory(0) as memory:
+        memory.give(0)
+        memory.give(float("inf"))
+
+
+def resident() -> int:
+    """Return how many bytes of memory this process has."""
+    pages = re.match(r"\d+ (\d+)", Path("/proc/self/statm").read_text())[1]
+    return int(pages) * mmap.PAGESIZE
