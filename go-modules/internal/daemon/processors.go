@@ -14,6 +14,7 @@ const (
 	// looks. A busy daemon is often in long system calls; with one processor each of them costs a change of threads.
 	busyShare, quietShare = 0.3, 0.15
 	quietLooks            = 2
+	timerSlack            = time.Millisecond
 )
 
 // processors decides how many processors Go's scheduler uses at a time. A daemon on a link of 1 Gbit/s needs a part of
@@ -62,6 +63,19 @@ func spare(ctx context.Context) {
 		}
 		at, used = now, total
 	}
+}
+
+// unhurried calls a function that starts a process, whose timers may then be late by timerSlack. A thread gets this from the one that
+// makes it, also through exec, so that all threads of the process have it, the scheduler's monitor too, which no code of
+// its own could reach: it sleeps for 20 µs at a time while anything runs, which becomes timerSlack.
+func unhurried(start func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	if err == nil && unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(timerSlack.Nanoseconds()), 0, 0, 0) == nil {
+		defer func() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(before), 0, 0, 0) }()
+	}
+	return start()
 }
 
 // cpuTime is what this process has used until now, the kernel's work for it included.

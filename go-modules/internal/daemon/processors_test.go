@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"fmt"
+	"os/exec"
 	"slices"
 	"testing"
 	"time"
@@ -58,6 +60,31 @@ func TestCPUTimeGrowsWithWork(t *testing.T) {
 	for cpuTime() < before+10*time.Millisecond {
 		if time.Now().After(deadline) {
 			t.Fatal("30 s of work are less than 10 ms of CPU time")
+		}
+	}
+}
+
+// TestDaemonsAreUnhurried: a process that is started so has the slack, and whoever started it has what it had.
+func TestDaemonsAreUnhurried(t *testing.T) {
+	slack := func(wrap func(func() error) error) (text string) {
+		err := wrap(func() error {
+			out, err := exec.Command("cat", "/proc/self/timerslack_ns").Output()
+			text = string(out)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	plain := func(start func() error) error { return start() }
+	before := slack(plain)
+	if got, want := slack(unhurried), fmt.Sprintln(timerSlack.Nanoseconds()); got != want {
+		t.Errorf("a daemon's timers have %s ns, want %s", got, want)
+	}
+	for range 20 { // of any thread
+		if got := slack(plain); got != before {
+			t.Errorf("another process has %s ns, and had %s", got, before)
 		}
 	}
 }

@@ -144,7 +144,7 @@ func (i *Instance) spawn() (*child, error) {
 	cmd.ExtraFiles = []*os.File{reports} // becomes readyFd
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
 	c := &child{cmd: cmd, input: input, ready: ready}
-	if err := cmd.Start(); err != nil {
+	if err := unhurried(cmd.Start); err != nil {
 		c.close()
 		return nil, err
 	}
