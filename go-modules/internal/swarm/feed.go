@@ -82,8 +82,13 @@ func (c *conn) hold(r pp.RequestSpec) bool {
 	return true
 }
 
-// release serves the requests for a piece that have waited for it.
+// release serves the requests for a piece that have waited for it. What there is to tell goes in the same packet, which wakes the
+// peer anyway.
 func (s *Swarm) release(c *conn, piece int) {
+	if !slices.ContainsFunc(c.held, func(r asked) bool { return int(r.Index) == piece }) {
+		return
+	}
+	s.flushHaves(c)
 	c.held = slices.DeleteFunc(c.held, func(r asked) bool {
 		if int(r.Index) != piece {
 			return false

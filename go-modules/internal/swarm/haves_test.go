@@ -1,6 +1,14 @@
 package swarm
 
-import "testing"
+import (
+	"testing"
+
+	pp "github.com/anacrolix/torrent/peer_protocol"
+
+	"corvus.murder/internal/announce"
+	"corvus.murder/internal/artifact"
+	"corvus.murder/internal/policy"
+)
 
 func TestHavesAreSentWhenTheyAreWorthAPacket(t *testing.T) {
 	for name, row := range map[string]struct {
@@ -8,10 +16,10 @@ func TestHavesAreSentWhenTheyAreWorthAPacket(t *testing.T) {
 		haves int
 		ticks int // until they are sent
 	}{
-		"to whom we feed, at once": {[]bool{false, true}, 1, 1},
-		"to others, by time":       {nil, 1, untoldTicks},
-		"whom we fed before":       {[]bool{false, false}, worthPacket - 1, untoldTicks},
-		"enough for a packet":      {nil, worthPacket, 1},
+		"to whom we feed, soon": {[]bool{false, true}, 1, quietTicks},
+		"to others, by time":    {nil, 1, untoldTicks},
+		"whom we fed before":    {[]bool{false, false}, worthPacket - 1, untoldTicks},
+		"enough for a packet":   {nil, worthPacket, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &conn{fed: row.fed, haves: make([]int, row.haves)}
@@ -23,5 +31,27 @@ func TestHavesAreSentWhenTheyAreWorthAPacket(t *testing.T) {
 				t.Errorf("%d have messages after %d ticks, not %d", row.haves, ticks, row.ticks)
 			}
 		})
+	}
+}
+
+// TestHavesGoAlongWithBlocks: who waits for a piece is told in the same packet of everything that there is to tell, and nobody else is.
+func TestHavesGoAlongWithBlocks(t *testing.T) {
+	s := &Swarm{
+		cfg:     Config{Torrent: &artifact.Torrent{PieceLength: BlockSize, Size: 8 * BlockSize}},
+		written: make([]int, 8),
+		picker:  policy.New(policy.Config{Pieces: 8, Blocks: func(int) int { return 1 }, MaxOpen: 2}),
+	}
+	waiting := asked{RequestSpec: pp.RequestSpec{Index: 3, Length: BlockSize}}
+	child := &conn{out: newOutbox(&s.uplink), haves: []int{2, 3}, held: []asked{waiting}}
+	other := &conn{out: newOutbox(&s.uplink), haves: []int{2, 3}}
+	for _, c := range []*conn{child, other} {
+		c.rank = announce.NoRank + 1
+		s.release(c, 3)
+	}
+	if n := child.out.next(false, nil); len(n.msgs) != 2 || !n.serve || len(child.haves) > 0 || len(child.held) > 0 {
+		t.Errorf("who waited for piece 3 gets %+v, want two have messages and the block", n)
+	}
+	if n := other.out.next(false, nil); len(n.msgs) > 0 || n.serve || len(other.haves) != 2 {
+		t.Errorf("who did not wait gets %+v", n)
 	}
 }

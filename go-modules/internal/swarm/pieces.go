@@ -17,6 +17,7 @@ const (
 	snubbedAfter = 10 * time.Second // without a block that it owes
 	worthPacket  = 32               // have messages
 	untoldTicks  = 8                // after which any are sent
+	quietTicks   = 2                // the same, to peers that we feed
 )
 
 type verifyJob struct {
@@ -123,10 +124,11 @@ func (s *Swarm) pieceVerified(r verifyResult) error {
 	s.written[r.piece] = s.writes
 	complete := s.picker.Missing() == 0
 	for _, c := range s.conns {
+		c.haves = append(c.haves, r.piece)
 		s.release(c, r.piece)
 	}
 	for _, c := range s.conns {
-		s.tell(c, r.piece)
+		s.tell(c)
 		if complete {
 			s.wantOrLeave(c)
 		} else {
@@ -142,23 +144,23 @@ func (s *Swarm) pieceVerified(r verifyResult) error {
 	return nil
 }
 
-// tell sends a have message: at once when there are no trees or nothing is left to come, else with the next
-// tick, many in one packet, for whoever we feed has asked ahead. One by one they cost a twentieth of a
+// tell sends the have messages that wait at once when there are no trees or nothing is left to come, else with the next
+// tick or block, many in one packet, for whoever we feed has asked ahead. One by one they cost a twentieth of a
 // slow link's packets, and as many wake-ups.
-func (s *Swarm) tell(c *conn, piece int) {
-	c.haves = append(c.haves, piece)
+func (s *Swarm) tell(c *conn) {
 	if s.place.stripes == 0 || !c.ours || s.picker.Missing() == 0 {
 		s.flushHaves(c)
 	}
 }
 
 // worthTelling is asked once a tick: whether the have messages that wait for a peer are worth a packet. One that we feed judges us
-// by them; the others, most of its neighbours, only look there for what is late. With 200 peers on links of 5 Mbit/s,
+// by them, but they go along with every block that it has asked ahead for (see release); the others, most of its neighbours, only look there for what is late. With 200 peers on links of 5 Mbit/s,
 // where each tick brings two pieces, a packet for each of them every time was a quarter of all CPU time, and one every second
 // still two thirds of all that woke a peer up. Every two seconds is enough: simulated, nobody misses it who has to look elsewhere.
 func (c *conn) worthTelling() bool {
 	c.untold++
-	return slices.Contains(c.fed, true) || len(c.haves) >= worthPacket || c.untold >= untoldTicks
+	quiet := c.untold >= quietTicks && slices.Contains(c.fed, true)
+	return quiet || len(c.haves) >= worthPacket || c.untold >= untoldTicks
 }
 
 // flushHaves sends the have messages that wait. A peer in the trees is told of every piece: by what its
