@@ -1,7 +1,7 @@
 package swarm
 
 import (
-	"io"
+	"bufio"
 	"net"
 	"os"
 	"syscall"
@@ -33,9 +33,9 @@ func newDirect(nc net.Conn) direct {
 }
 
 // attempt makes a call once, and again if a signal came; it returns false if the socket is not ready.
-func (d *direct) attempt(trap, fd uintptr) (done bool) {
+func (d *direct) attempt(trap, fd, flags uintptr) (done bool) {
 	for {
-		n, _, errno := unix.RawSyscall(trap, fd, uintptr(unsafe.Pointer(unsafe.SliceData(d.buf))), uintptr(len(d.buf)))
+		n, _, errno := unix.RawSyscall6(trap, fd, uintptr(unsafe.Pointer(unsafe.SliceData(d.buf))), uintptr(len(d.buf)), flags, 0, 0)
 		switch errno {
 		case unix.EINTR:
 			continue
@@ -72,15 +72,35 @@ func sendDirect(socket, file int, off *int64, n int) (int, error) {
 	return int(m), nil
 }
 
+// blockWriter is the buffered writer of a connection.
+type blockWriter struct {
+	*bufio.Writer
+	to *directWriter
+}
+
+func newBlockWriter(nc net.Conn) *blockWriter {
+	to := newWriter(nc)
+	return &blockWriter{bufio.NewWriterSize(to, 64<<10), to}
+}
+
+// flushMore flushes what is buffered, which the kernel may keep until what follows at once, or for 200 ms (MSG_MORE): the head
+// of a block in a packet of its own is one packet more on its way, and wakes the receiver long before the block is there.
+func (w *blockWriter) flushMore() error {
+	w.to.flags = unix.MSG_MORE
+	defer func() { w.to.flags = 0 }()
+	return w.Flush()
+}
+
 // directWriter writes to a connection.
 type directWriter struct {
 	direct
 	ready func(fd uintptr) bool
+	flags uintptr // of send(2)
 }
 
-func newWriter(nc net.Conn) io.Writer {
+func newWriter(nc net.Conn) *directWriter {
 	w := &directWriter{direct: newDirect(nc)}
-	w.ready = func(fd uintptr) bool { return w.attempt(unix.SYS_WRITE, fd) }
+	w.ready = func(fd uintptr) bool { return w.attempt(unix.SYS_SENDTO, fd, w.flags) }
 	return w
 }
 

@@ -65,5 +65,5 @@ func (p *patientReader) read(fd uintptr) (done bool) {
 			p.lowat = lowat
 		}
 	}
-	return p.attempt(unix.SYS_READ, fd)
+	return p.attempt(unix.SYS_READ, fd, 0)
 }

@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -29,7 +28,7 @@ type filed interface {
 }
 
 // sendBlock sends a block: by sendfile where the store's bytes lie in files, else by way of memory.
-func (s *Swarm) sendBlock(ctx context.Context, w *bufio.Writer, c *conn, r asked) error {
+func (s *Swarm) sendBlock(ctx context.Context, w *blockWriter, c *conn, r asked) error {
 	n := int64(r.Length)
 	if s.upload != nil {
 		if err := w.Flush(); err != nil { // what waits must not wait for the limit too
@@ -56,7 +55,7 @@ func (s *Swarm) sendBlock(ctx context.Context, w *bufio.Writer, c *conn, r asked
 	return nil
 }
 
-func (s *Swarm) sendRange(w *bufio.Writer, c *conn, off, n int64, fresh bool) error {
+func (s *Swarm) sendRange(w *blockWriter, c *conn, off, n int64, fresh bool) error {
 	store, ok := s.cfg.Store.(filed)
 	tcp, isTCP := c.nc.(*net.TCPConn)
 	if !ok || !isTCP {
@@ -78,7 +77,7 @@ func (s *Swarm) sendRange(w *bufio.Writer, c *conn, off, n int64, fresh bool) er
 }
 
 // sendLarge sends what lies in one file.
-func (s *Swarm) sendLarge(w *bufio.Writer, tcp *net.TCPConn, store filed, off, n int64, fresh bool) error {
+func (s *Swarm) sendLarge(w *blockWriter, tcp *net.TCPConn, store filed, off, n int64, fresh bool) error {
 	send := unix.Sendfile
 	if fresh { // just written: nobody waits for a disk
 		send = sendDirect
@@ -87,7 +86,7 @@ func (s *Swarm) sendLarge(w *bufio.Writer, tcp *net.TCPConn, store filed, off, n
 		if err == nil && segment.File == nil { // padding
 			err = s.copyRange(w, off, segment.Length)
 		} else if err == nil {
-			if err = w.Flush(); err == nil {
+			if err = w.flushMore(); err == nil {
 				err = sendFile(tcp, segment.File, segment.Offset, segment.Length, send)
 			}
 		}
@@ -99,7 +98,7 @@ func (s *Swarm) sendLarge(w *bufio.Writer, tcp *net.TCPConn, store filed, off, n
 }
 
 // copyRange sends by way of a buffer.
-func (s *Swarm) copyRange(w *bufio.Writer, off, n int64) error {
+func (s *Swarm) copyRange(w *blockWriter, off, n int64) error {
 	b := blocks.Get()
 	defer blocks.Put(b)
 	buf := (*b)[:n]

@@ -113,3 +113,35 @@ func TestSendFileFails(t *testing.T) {
 		t.Errorf("sendFile returned %v, want %v", err, unix.EIO)
 	}
 }
+
+// TestHeadWaitsForItsBlock: what is flushed with more to follow is sent together with that, and by itself if nothing follows.
+func TestHeadWaitsForItsBlock(t *testing.T) {
+	near, far := connected(t)
+	w := newBlockWriter(near)
+	read := func() string {
+		b := make([]byte, 100)
+		n, err := far.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b[:n])
+	}
+	_, _ = w.WriteString("head ")
+	if err := w.flushMore(); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = w.WriteString("and block")
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(); got != "head and block" {
+		t.Errorf("%q came at once", got)
+	}
+	_, _ = w.WriteString("only head")
+	if err := w.flushMore(); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(); got != "only head" {
+		t.Errorf("%q came", got)
+	}
+}

@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"sync"
@@ -190,7 +189,7 @@ func (s *Swarm) serve(c *conn, r pp.RequestSpec) error {
 
 // writer sends what the outbox holds until the connection ends.
 func (s *Swarm) writer(ctx context.Context, c *conn) {
-	w := bufio.NewWriterSize(newWriter(c.nc), 64<<10)
+	w := newBlockWriter(c.nc)
 	keepAlive := time.NewTicker(keepAliveEvery)
 	defer keepAlive.Stop()
 	patient := true // extras wait for the uplink to be free
@@ -224,7 +223,7 @@ func (s *Swarm) writer(ctx context.Context, c *conn) {
 }
 
 // idle waits for something to send, and keeps the connection alive meanwhile.
-func (s *Swarm) idle(ctx context.Context, w *bufio.Writer, c *conn, keepAlive <-chan time.Time) error {
+func (s *Swarm) idle(ctx context.Context, w *blockWriter, c *conn, keepAlive <-chan time.Time) error {
 	select {
 	case <-c.out.wake:
 	case <-ctx.Done():
@@ -237,7 +236,7 @@ func (s *Swarm) idle(ctx context.Context, w *bufio.Writer, c *conn, keepAlive <-
 }
 
 // write sends messages, then one block.
-func (s *Swarm) write(ctx context.Context, w *bufio.Writer, c *conn, t turn) error {
+func (s *Swarm) write(ctx context.Context, w *blockWriter, c *conn, t turn) error {
 	for i := range t.msgs {
 		if err := t.msgs[i].WriteTo(w); err != nil {
 			return fmt.Errorf("send %v: %w", t.msgs[i].Type, err)
