@@ -71,14 +71,15 @@ func TestOnlyRootsAreHeldBack(t *testing.T) {
 				c.fed = []bool{true}
 				c.out.serve(asked{}, false)
 			}
-			s.keepBalance()
+			now := time.Now()
+			s.keepBalance(now)
 			for id, c := range s.conns {
 				if int(id) != row.behind {
-					s.balance.count(&c.out.share, (leadMost+1)*s.cfg.Torrent.PieceLength, time.Time{})
+					s.balance.count(&c.out.share, (leadMost+1)*s.cfg.Torrent.PieceLength, now)
 				}
 			}
 			for id, want := range row.ahead {
-				if got := s.balance.ahead(&s.conns[policy.PeerID(id)].out.share, waiting); got != want {
+				if got := s.balance.ahead(&s.conns[policy.PeerID(id)].out.share, waiting, now); got != want {
 					t.Errorf("connection %d is held back: %v, want %v", id, got, want)
 				}
 			}

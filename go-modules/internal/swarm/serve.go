@@ -105,13 +105,6 @@ func (o *outbox) waiting() bool {
 	return o.serving
 }
 
-// lags tells whether the peer takes much less than others.
-func (o *outbox) lags() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.slow
-}
-
 // setSlow says whether the peer takes much less than others, so that it is not what fills the uplink.
 func (o *outbox) setSlow(slow bool) {
 	o.mu.Lock()

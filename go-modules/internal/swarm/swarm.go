@@ -235,7 +235,7 @@ func (s *Swarm) tick(ctx context.Context, now time.Time) error {
 		s.tickConn(c, now)
 	}
 	s.findSlow()
-	s.keepBalance()
+	s.keepBalance(now)
 	s.dialMore(ctx, now)
 	s.announceIfDue(now)
 	s.publish()
