@@ -22,6 +22,7 @@ func (t *Torrent) WriteFile(path string) (changed bool, err error) {
 	}
 	old, err := readAtMost(path, int64(len(t.Raw)))
 	if err == nil && bytes.Equal(old, t.Raw) {
+		Sweep(filepath.Dir(path))
 		return false, nil
 	}
 	err = replace(path, t.Raw, 0o644)
@@ -40,22 +41,73 @@ var (
 	syncTree = unix.Syncfs
 )
 
-// replace writes a file in one step: a temporary file beside it takes its name when it is on disk.
+// replace writes a file in one step: a temporary file beside it takes its name when it is on disk. Those of killed runs go.
 func replace(path string, data []byte, mode fs.FileMode) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".murder-*.part")
+	dir := filepath.Dir(path)
+	Sweep(dir)
+	file, err := createPart(dir)
 	if err != nil {
 		return err
 	}
+	defer file.Close() // last, as it gives up the lock: see Sweep
 	defer os.Remove(file.Name())
 	_, err = file.Write(data)
-	err = errors.Join(err, file.Chmod(mode), syncFile(file), file.Close())
+	err = errors.Join(err, file.Chmod(mode), syncFile(file))
 	if err == nil {
 		err = os.Rename(file.Name(), path)
 	}
 	if err == nil {
-		err = syncDirectory(filepath.Dir(path))
+		err = syncDirectory(dir)
 	}
 	return err
+}
+
+// createPart makes a temporary file and locks it. Where the filesystem knows no locks, nobody can sweep it either.
+func createPart(dir string) (*os.File, error) {
+	for {
+		file, err := os.CreateTemp(dir, ".murder-*.part")
+		if err != nil {
+			return nil, err
+		}
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		// Before it was locked, another run may have taken it for a killed one's.
+		if _, gone := os.Lstat(file.Name()); gone == nil && !errors.Is(err, unix.EWOULDBLOCK) {
+			return file, nil
+		}
+		file.Close()
+	}
+}
+
+// Sweep removes from a directory the temporary files of killed runs, as far as it can: those of this user that no process
+// has locked.
+func Sweep(path string) {
+	dir, err := openRoot(path)
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	names, _ := dir.names("")
+	for _, name := range names {
+		if ours, _ := filepath.Match(".murder-[0-9]*.part", name); !ours {
+			continue
+		}
+		file, stat, err := dir.file(name, unix.O_RDWR)
+		if err != nil {
+			continue
+		}
+		if ownerOf(stat) == os.Geteuid() && unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			_ = unix.Unlinkat(dir.fd(), name, 0)
+		}
+		file.Close()
+	}
+}
+
+// tidy removes a directory of the state directory, and that, unless there is something else in them.
+func tidy(dir string) {
+	Sweep(dir)
+	if os.Remove(dir) == nil {
+		_ = os.Remove(filepath.Dir(dir))
+	}
 }
 
 // readAtMost reads a file that is no longer than limit; of a longer one it reads one byte more.

@@ -15,6 +15,9 @@ func Forget(dest, partial string, dryRun bool) (found int, err error) {
 		return 0, fault(err, "Destination %s is relative to a directory that is gone", show(dest))
 	}
 	if r, err := openReleases(path); err == nil { // dest is a link to releases, or was about to become one
+		if !dryRun {
+			Sweep(r.dir)
+		}
 		for _, name := range r.Unfinished {
 			more, err := forget(r.path(name), partial, dryRun)
 			if found += more; err != nil {

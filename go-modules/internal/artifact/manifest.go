@@ -233,6 +233,9 @@ func ForgetUnpacked(stateDir, dest string, dryRun bool) (found bool, err error) 
 	if err != nil {
 		return false, err
 	}
+	if !dryRun {
+		defer tidy(filepath.Dir(manifestPath(stateDir, path))) // also where a killed run has left no record
+	}
 	return forgetUnpacked(stateDir, path, dryRun)
 }
 
@@ -242,10 +245,7 @@ func forgetUnpacked(stateDir, path string, dryRun bool) (found bool, err error) 
 	if dryRun {
 		_, err = os.Lstat(record)
 	} else if err = os.Remove(record); err == nil {
-		// The directories go too, unless there is something else in them.
-		if os.Remove(filepath.Dir(record)) == nil {
-			_ = os.Remove(stateDir)
-		}
+		tidy(filepath.Dir(record))
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return false, nil

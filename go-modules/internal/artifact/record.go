@@ -149,8 +149,7 @@ func (r Records) Forget(dest string, dryRun bool) (found int, err error) {
 		}
 	}
 	if found == len(all) && !dryRun {
-		// Unless there is something else in them.
-		_, _ = os.Remove(r.dir), os.Remove(filepath.Dir(r.dir))
+		tidy(r.dir)
 	}
 	return found, nil
 }

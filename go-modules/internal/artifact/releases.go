@@ -130,6 +130,7 @@ func (r *releases) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, because(err, "Directory %s cannot be locked", show(r.dir))
 	}
+	Sweep(r.dir)
 	now, err := openReleases(r.link)
 	if err != nil {
 		dir.Close()

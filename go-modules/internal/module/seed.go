@@ -243,7 +243,9 @@ func (o *seedOptions) remove(ctx context.Context, call ansible.Call, inst *daemo
 	}
 	res.Values["state"] = "absent"
 	remove := os.Remove
-	if call.Check {
+	if !call.Check {
+		artifact.Sweep(filepath.Dir(o.torrent))
+	} else {
 		remove = func(path string) error {
 			_, err := os.Lstat(path)
 			return err
