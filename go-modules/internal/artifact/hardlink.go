@@ -1,11 +1,14 @@
 package artifact
 
 import (
+	"crypto/sha1"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -171,19 +174,29 @@ func (r *root) relink(first, path string) error {
 	if err != nil {
 		return err
 	}
-	temporary := ".murder-" + strconv.Itoa(os.Getpid())
-	err = unix.Linkat(at, name, toAt, temporary, 0)
-	if errors.Is(err, unix.EEXIST) { // of a run that was killed
-		if err = unix.Unlinkat(toAt, temporary, 0); err == nil {
-			err = unix.Linkat(at, name, toAt, temporary, 0)
-		}
-	}
-	if err != nil {
+	temporary := linkName(toName)
+	_ = unix.Unlinkat(toAt, temporary, 0) // of a run that was killed before it renamed it, so that this one comes by
+	if err := unix.Linkat(at, name, toAt, temporary, 0); err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
 	err = unix.Renameat(toAt, temporary, toAt, toName)
-	if err != nil {
-		err = errors.Join(err, unix.Unlinkat(toAt, temporary, 0))
+	_ = unix.Unlinkat(toAt, temporary, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil // another run, which makes the same link, was faster
 	}
 	return err
+}
+
+// linkName is how a hard link is called before it takes the place of the file name. It is the same for all runs, which all
+// link the same file.
+func linkName(name string) string {
+	sum := sha1.Sum([]byte(name))
+	return ".murder-" + hex.EncodeToString(sum[:4])
+}
+
+// isLinkName says whether relink may have called a file so.
+func isLinkName(name string) bool {
+	digits, ours := strings.CutPrefix(name, ".murder-")
+	_, err := strconv.ParseUint(digits, 16, 32)
+	return ours && err == nil
 }

@@ -117,3 +117,34 @@ func TestWritersDoNotSweepEachOther(t *testing.T) {
 	}
 	noStaging(t, top)
 }
+
+// TestLinkOfAKilledRun: the next run removes it from the tree, whether that is the same version's or another's.
+func TestLinkOfAKilledRun(t *testing.T) {
+	for name, next := range map[string]func(t *testing.T, top string, p *Plan) error{
+		"same": func(t *testing.T, top string, p *Plan) error {
+			_, _, err := p.Attributes(true)
+			return err
+		},
+		"another": func(t *testing.T, top string, p *Plan) error {
+			must(t, os.WriteFile(top+"/src/e", []byte("other"), 0o644))
+			torrent, source := build(t, top+"/src")
+			p = plan(t, torrent, PlaceOptions{Dest: p.Dest})
+			transfer(t, torrent, source, p)
+			return p.Place(t.Context())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			top := t.TempDir()
+			src := linkedTree(t, top)
+			p := deploy(t, src, PlaceOptions{Dest: top + "/dest"})
+			must(t, os.Remove(p.Dest+"/d/b"))
+			must(t, os.WriteFile(p.Dest+"/d/b", []byte(content(40_000)), 0o644))
+			must(t, os.Link(p.Dest+"/e", p.Dest+"/d/"+linkName("b")))
+			must(t, next(t, top, p))
+			noStaging(t, top+"/dest/d")
+			if inode(t, p.Dest+"/d/b") != inode(t, p.Dest+"/a") || read(t, p.Dest+"/d/b") != content(40_000) {
+				t.Error("d/b is no hard link of a")
+			}
+		})
+	}
+}

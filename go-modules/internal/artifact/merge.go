@@ -86,6 +86,7 @@ func (m *merger) entries(path string) (below []subdirectory, err error) {
 		case known && i >= 0 && directory:
 			err = m.replaceable(sub.path)
 		case known && !directory:
+		case !directory && isLinkName(name): // of a run that was killed
 		case !directory:
 			err = unix.Linkat(from, name, to, name, 0)
 		case sub.stat.Dev != m.device:
