@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,10 @@ func (p *Plan) backUpFile(old *unix.Stat_t, inPlace bool) error {
 		return err
 	}
 	parent := p.staging.parent
+	if name := p.earlierBackup(old); name != "" && !inPlace {
+		p.backup = filepath.Join(p.dir, name)
+		return nil
+	}
 	linked := !inPlace && unix.Linkat(parent.fd(), p.base, parent.fd(), p.base+suffix, 0) == nil
 	if !linked {
 		err = p.copyFile(spot{parent.fd(), p.base}, spot{parent.fd(), p.base + suffix}, old)
@@ -47,6 +52,26 @@ func (p *Plan) backUpFile(old *unix.Stat_t, inPlace bool) error {
 	}
 	p.backup = filepath.Join(p.dir, p.base+suffix)
 	return nil
+}
+
+// earlierBackup is the name of a backup of the very file that is still at Dest: the run that made it was killed before the
+// rename.
+func (p *Plan) earlierBackup(old *unix.Stat_t) string {
+	if old.Nlink == 1 {
+		return ""
+	}
+	names, _ := p.staging.parent.names("")
+	for _, name := range names {
+		rest, _ := strings.CutPrefix(name, p.base)
+		if made, _ := filepath.Match(".[0-9]*.????-??-??@??:??:??~", rest); !made {
+			continue
+		}
+		stat, err := statAt(p.staging.parent.fd(), name)
+		if err == nil && stat != nil && stat.Ino == old.Ino && stat.Dev == old.Dev {
+			return name
+		}
+	}
+	return ""
 }
 
 // dropBackup removes the backup of a file that is still in its place.

@@ -148,3 +148,22 @@ func TestLinkOfAKilledRun(t *testing.T) {
 		})
 	}
 }
+
+// TestOneBackupAfterAKill: a run that was killed when it had saved the old file, but not replaced it, leaves the backup to
+// the next one.
+func TestOneBackupAfterAKill(t *testing.T) {
+	top := t.TempDir()
+	const name, another = "/dest.1.2020-02-02@12:34:56~", "/dest.1.mine~"
+	tree{"src": "new", "dest": "old", name[1:]: hard("dest"), another[1:]: hard("dest")}.write(t, top)
+	p := deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest", Backup: true})
+	backups, err := filepath.Glob(top + "/dest.*~")
+	must(t, err)
+	if len(backups) != 2 || p.Backup() != top+name {
+		t.Errorf("the backup is %s, and there are %q", p.Backup(), backups)
+	}
+	for path, want := range map[string]string{name: "old", another: "old", "/dest": "new"} {
+		if got := read(t, top+path); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+}
