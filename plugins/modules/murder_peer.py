@@ -242,6 +242,10 @@ options:
       - Make the device nodes and named pipes that an archive holds. Without it such an archive is refused.
     type: bool
     default: false
+notes:
+  - Where the filesystem cannot exchange two directories, one that is there already is replaced by two renames instead of
+    one step. For a moment a reader may find nothing at O(dest), and after a kill or crash between the two that lasts until
+    the next run, which puts one whole version there.
 seealso:
   - module: ansible.builtin.unarchive
     description: Is enough for small archives and few hosts.

@@ -23,12 +23,7 @@ func TestBackup(t *testing.T) {
 		p := plan(t, torrent, PlaceOptions{Dest: dest, Backup: true})
 		transfer(t, torrent, source, p)
 		if !exchange {
-			p.staging.renameat2 = func(a int, b string, c int, d string, flags uint) error {
-				if flags != 0 {
-					return unix.EINVAL
-				}
-				return unix.Renameat(a, b, c, d)
-			}
+			p.staging.renameat2 = cannotExchange
 		}
 		must(t, p.Place(t.Context()))
 		if !backupName.MatchString(p.Backup()) || inode(t, p.Backup()) != number {

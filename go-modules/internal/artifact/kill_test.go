@@ -3,7 +3,6 @@ package artifact
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,110 +20,11 @@ import (
 	"corvus.murder/internal/testarchive"
 )
 
-// placerVariable makes the test binary a process that deploys the versions a and b below its directory in turn, for ever. Of the kind
-// rollback it deploys b and goes back.
-const placerVariable = "MURDER_TEST_PLACER"
-
-// deployForEver is that process. It prints a line after each deploy.
-func deployForEver() error {
-	kind, top, _ := strings.Cut(os.Getenv(placerVariable), ":")
-	for i := 0; ; i++ {
-		name := []string{"a", "b"}[i%2]
-		if kind == "rollback" {
-			name = "b"
-		}
-		if kind == "rollback" && i%2 == 1 {
-			if _, err := RollBack(top+"/dest", "", false); err != nil {
-				return err
-			}
-			fmt.Println("rolled back")
-			continue
-		}
-		torrent, source, err := Build(context.Background(), sourceOf(kind, top, name), BuildOptions{PieceLength: MinPieceLength})
-		if err != nil {
-			return err
-		}
-		p, err := NewPlan(torrent, options(kind, top))
-		if err != nil {
-			return err
-		}
-		if err := place(p, torrent, source); err != nil {
-			return err
-		}
-		fmt.Println(name)
-	}
-}
-
-// sourceOf is the path of a version.
-func sourceOf(kind, top, name string) string {
-	src := filepath.Join(top, name, "app")
-	switch kind {
-	case "file":
-		src += "/f0"
-	case "unpack":
-		src += ".tar"
-	}
-	return src
-}
-
-func options(kind, top string) PlaceOptions {
-	o := PlaceOptions{Dest: top + "/dest", Mode: "u=rw,go=r"}
-	switch kind {
-	case "keep", "rollback":
-		o.Keep = 1
-	case "unpack":
-		o.Unpack, o.StateDir = true, top+"/state"
-	case "backup":
-		o.Backup = true
-	case "delete":
-		o.Delete = true
-	}
-	return o
-}
-
-func place(p *Plan, torrent *Torrent, source *Source) error {
-	complete, err := p.Complete(context.Background())
-	if err != nil {
-		return err
-	}
-	if complete {
-		if _, err := Forget(p.asked.Dest, "", false); err != nil {
-			return err
-		}
-		_, err := p.Activate(true)
-		return err
-	}
-	store, _, err := p.OpenStaging()
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	from, err := source.Open()
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	for i := range torrent.NumPieces() {
-		piece := make([]byte, torrent.PieceSize(i))
-		if _, err := from.ReadAt(piece, int64(i)*torrent.PieceLength); err != nil {
-			return err
-		}
-		if _, err := store.WriteAt(piece, int64(i)*torrent.PieceLength); err != nil {
-			return err
-		}
-	}
-	if p.unpack != nil {
-		if err := p.Unpack(context.Background(), store); err != nil {
-			return err
-		}
-	}
-	if err := p.Place(context.Background()); err != nil {
-		return err
-	}
-	return p.Remember()
-}
-
-const killFiles = 12
+// Each version has killFiles files, and of the kind links one name more for the first of them.
+const (
+	killFiles = 12
+	killLink  = "link"
+)
 
 // packed is a tree of nothing but files in an archive.
 func (tr tree) packed() (entries []packed) {
@@ -136,7 +36,7 @@ func (tr tree) packed() (entries []packed) {
 
 // versionAt says which version is at dest, all of it; it is an error that it is neither, or both.
 func versionAt(kind, dest string) (string, error) {
-	if kind == "file" {
+	if isFile(kind) {
 		data, err := os.ReadFile(dest)
 		if err == nil && len(data) != 1000 {
 			err = fmt.Errorf("%d bytes", len(data))
@@ -164,33 +64,36 @@ func versionAt(kind, dest string) (string, error) {
 	return "", errors.Join(err, errors.New("it is empty"))
 }
 
+func isFile(kind string) bool { return kind == "file" || kind == "saved file" }
+
 // TestKillAnywhere kills a process that deploys, with SIGKILL, at many moments. Each time either the old artifact is there or
-// the new one, whole, and the next run goes on from there. All the time a reader finds the one or the other.
+// the new one, whole, and the next run goes on from there. All the time a reader finds the one or the other; only where the
+// filesystem cannot exchange it may find nothing, until the next run.
 func TestKillAnywhere(t *testing.T) {
-	for _, kind := range []string{"tree", "file", "keep", "backup", "delete", "unpack", "rollback"} {
+	for _, kind := range []string{
+		"tree", "file", "keep", "backup", "saved file", "delete", "unpack", "rollback", "partial", "links", "two steps",
+	} {
 		t.Run(kind, func(t *testing.T) {
 			top := t.TempDir()
-			for _, name := range []string{"a", "b"} {
-				app := tree{"only in " + name: "x"}
-				for i := range killFiles {
-					app[fmt.Sprintf("f%d", i)] = strings.Repeat(name, 1000)
-				}
-				app.write(t, top+"/"+name+"/app")
-				must(t, os.WriteFile(top+"/"+name+"/app.tar", testarchive.Tar(t, app.packed()...), 0o644))
-			}
+			writeVersions(t, kind, top)
 			place := func() {
 				t.Helper()
 				torrent, source := build(t, sourceOf(kind, top, "a"))
-				must(t, place(plan(t, torrent, options(kind, top)), torrent, source))
+				must(t, place(kind, plan(t, torrent, options(kind, top)), torrent, source, false))
 			}
 			place()
-			strangers := kind == "tree" || kind == "backup" || kind == "unpack"
+			strangers := !slices.Contains([]string{"file", "saved file", "keep", "delete", "rollback"}, kind)
 			if strangers {
 				must(t, os.WriteFile(top+"/dest/stranger", []byte("kept"), 0o600))
 			}
 			stop := watch(t, kind, top+"/dest")
+			between := 0
 			for round := range 30 {
 				killOnce(t, kind, top)
+				if _, err := os.Lstat(top + "/dest"); kind == "two steps" && errors.Is(err, fs.ErrNotExist) {
+					between++
+					place()
+				}
 				if strangers && read(t, top+"/dest/stranger") != "kept" {
 					t.Fatalf("round %d: the stranger is lost", round)
 				}
@@ -199,13 +102,62 @@ func TestKillAnywhere(t *testing.T) {
 				}
 			}
 			stop()
+			if kind == "two steps" && between == 0 {
+				t.Error("no process was killed between the two steps")
+			}
 			place()
 			place()
-			if read(t, map[bool]string{true: top + "/dest", false: top + "/dest/f0"}[kind == "file"])[0] != 'a' {
+			if read(t, map[bool]string{true: top + "/dest", false: top + "/dest/f0"}[isFile(kind)])[0] != 'a' {
 				t.Error("the last deploy did not succeed")
 			}
-			noStaging(t, top)
+			nothingLeft(t, kind, top)
 		})
+	}
+}
+
+// writeVersions makes the sources a and b.
+func writeVersions(t *testing.T, kind, top string) {
+	must(t, os.Mkdir(top+"/partial", 0o755))
+	for _, name := range []string{"a", "b"} {
+		app := tree{"only in " + name: "x"}
+		for i := range killFiles {
+			app[fmt.Sprintf("f%d", i)] = strings.Repeat(name, 1000)
+		}
+		must(t, os.MkdirAll(top+"/"+name, 0o755))
+		must(t, os.WriteFile(top+"/"+name+"/app.tar", testarchive.Tar(t, app.packed()...), 0o644))
+		if kind == "links" {
+			app[killLink] = hard("f0")
+		}
+		app.write(t, top+"/"+name+"/app")
+	}
+}
+
+// nothingLeft looks at all directories that killed runs may have left something in, and at the backups: each is whole and
+// the only one of what was at dest.
+func nothingLeft(t *testing.T, kind, top string) {
+	t.Helper()
+	for _, dir := range []string{"", "/partial", "/releases", "/state", "/state/placed", "/state/unpacked", "/dest"} {
+		if stat, err := os.Stat(top + dir); err == nil && stat.IsDir() {
+			noStaging(t, top+dir)
+		}
+	}
+	if kind == "links" && inode(t, top+"/dest/f0") != inode(t, top+"/dest/"+killLink) {
+		t.Error("the hard link is none any more")
+	}
+	backups, err := filepath.Glob(top + "/dest.*~")
+	must(t, err)
+	if saved := kind == "backup" || kind == "saved file"; saved != (len(backups) > 0) {
+		t.Errorf("the backups are %q", backups)
+	}
+	seen := map[uint64]string{}
+	for _, backup := range backups {
+		if name, err := versionAt(kind, backup); err != nil {
+			t.Errorf("backup %s: version %q: %v", backup, name, err)
+		}
+		if first, met := seen[inode(t, backup)]; met {
+			t.Errorf("%s is the same as %s", backup, first)
+		}
+		seen[inode(t, backup)] = backup
 	}
 }
 
@@ -261,12 +213,14 @@ func watch(t *testing.T, kind, dest string) (stop func()) {
 // readOnce is a reader that opens the artifact's directory, or the release that the link leads to, and reads every file through that. What
 // it reads is all of one version. Only from a directory that is at dest no longer, and no release, may files go.
 func readOnce(kind, dest string) error {
-	if kind == "file" {
+	if isFile(kind) {
 		data, err := os.ReadFile(dest)
 		return errors.Join(err, oneVersion(data, 1000))
 	}
 	dir, err := os.OpenRoot(dest)
-	if err != nil {
+	if kind == "two steps" && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	defer dir.Close()
@@ -278,6 +232,9 @@ func readOnce(kind, dest string) error {
 			var opened, now fs.FileInfo
 			if opened, err = dir.Stat("."); err == nil {
 				now, err = os.Stat(dest)
+			}
+			if kind == "two steps" && errors.Is(err, fs.ErrNotExist) {
+				continue
 			}
 			if err == nil && !os.SameFile(opened, now) {
 				continue

@@ -133,7 +133,7 @@ func TestStrangersStay(t *testing.T) {
 		p := plan(t, torrent, PlaceOptions{Dest: dest})
 		transfer(t, torrent, source, p)
 		if !exchange {
-			p.staging.renameat2 = func(int, string, int, string, uint) error { return unix.EINVAL }
+			p.staging.renameat2 = cannotExchange
 		}
 		must(t, p.Place(t.Context()))
 		for _, path := range strangers {

@@ -110,7 +110,7 @@ func (s *staging) switchTree(base string, exists bool, suffix string) (leftover 
 			return "", err
 		}
 	}
-	err = unix.Renameat(s.dir.fd(), final, s.parent.fd(), base)
+	err = s.rename(final, base)
 	if err != nil && exists {
 		err = errors.Join(err, unix.Renameat(s.dir.fd(), leftover, s.parent.fd(), base))
 	}
