@@ -8,8 +8,8 @@ import stat
 import subprocess
 from pathlib import Path
 
-USER = "operator"
-_UID = 60077
+USER, GROUP = "operator", "operators"  # who is in a group beside his own
+_UID, _GID = 60077, 60078
 
 SSHD = """\
 Port 22
@@ -59,7 +59,7 @@ def prepare(root: Path, addresses: dict[str, str]) -> None:
 def _accounts(root: Path) -> None:
     entries = {
         "passwd": f"{USER}:x:{_UID}:{_UID}::/home/{USER}:/bin/bash",
-        "group": f"{USER}:x:{_UID}:",
+        "group": f"{USER}:x:{_UID}:\n{GROUP}:x:{_GID}:{USER}",
         "shadow": f"{USER}:*:19000:0:99999:7:::",
     }
     for name, entry in entries.items():
