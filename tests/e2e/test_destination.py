@@ -71,15 +71,19 @@ def test_destination_is_read_only(sandbox, seed, root):
     assert [path.name for path in place.iterdir()] == ["dest"]
 
 
-def test_disk_is_full(sandbox, seed, small_disk):
+@pytest.mark.parametrize("check_mode", [False, True], ids=["done", "predicted"])
+def test_disk_is_full(sandbox, seed, small_disk, check_mode):
     dest = small_disk / "dest"
     dest.write_bytes(OLD)
-    message = sandbox.fails("peer", **peer(seed, dest))
+    message = sandbox.fails("peer", check_mode=check_mode, **peer(seed, dest))
     assert str(small_disk) in message
     assert "3.0 MB" in message or "3000000" in message or "2.9 MiB" in message
     assert "space" in message
     assert dest.read_bytes() == OLD
     assert [path.name for path in small_disk.iterdir()] == ["dest"]
+    running = sandbox.succeeds("info")
+    assert running["peers"] == []
+    assert [(torrent["seeders"], torrent["leechers"]) for torrent in running["trackers"][0]["torrents"]] == [(1, 0)]
 
 
 def test_file_system_is_read_only(sandbox, seed, small_disk):
