@@ -79,3 +79,26 @@ def test_fewer_forks_than_hosts(lab, fleet, sources):
         assert (kind, mode, sha256) == ("file", "0o600", wanted[2])
         assert peer.run("stat", "--format=%U", dest).stdout.strip() == "operator"
     assert_nothing_left(traces, dest)
+
+
+def test_modes_that_are_numbers(lab, fleet, sources):
+    """An unquoted 0640 is the number 416 in YAML, and the file mode that its octal digits say."""
+    peers, dest, variables = fleet.peers[:2], "/srv/deployed with numbers", "/etc/ansible/modes.yml"
+    traces = [Trace.of(host) for host in [fleet.controller, *peers]]
+    fleet.controller.path(variables).write_text("murder_mode: 0640\nmurder_directory_mode: 0750\n")
+    run = lab.playbook(
+        DEPLOY,
+        lab.inventory(*peers),
+        f"--extra-vars=@{variables}",
+        murder_src=TREE,
+        murder_dest=dest,
+        murder_firewall=True,
+        murder_seed_time=2,
+    )
+    assert run.code == 0
+    wanted = {"directory": "0o750", "file": "0o640"}
+    for peer in peers:
+        there = [entry for entry in manifest(dest, peer).values() if entry[0] != "link"]
+        assert {entry[0]: entry[1] for entry in there} == wanted
+        assert all(entry[1] == wanted[entry[0]] for entry in there)
+    assert_nothing_left(traces, dest)
