@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from collections.abc import Callable
 
 import pytest
 from artifacts import MB, make_file, manifest
@@ -41,6 +43,12 @@ def peers(fleet):
 def begun(hosts) -> bool:
     """Tell whether each of the hosts has begun to download."""
     return all(any(".murder-" in path for path in host.written()) for host in hosts)
+
+
+def arrived(host) -> int:
+    """Return the bytes of the half finished download of a host."""
+    parts = [host.path(path) for path, kind in host.written().items() if ".murder-" in path and kind == "f"]
+    return sum(part.stat().st_blocks * 512 for part in parts)
 
 
 def test_closed_firewall(lab, peers):
@@ -98,20 +106,43 @@ def test_host_dies_midway(lab, fleet, peers, source):
         assert manifest(DEST, peer) == source
 
 
-def test_interrupted(lab, fleet, peers):
-    inventory = lab.inventory(*peers)
-    slow = OPTIONS | {"murder_firewall": True, "murder_upload_limit": "100K", "murder_timeout": 8}
-    argv, environment = lab.command("ansible-playbook", *lab.arguments(DEPLOY, inventory, **slow))
+def deploy_and_interrupt(lab, inventory: str, options: dict, ready: Callable[[], bool]) -> None:
+    """Begin a deploy, and press Ctrl-C once it is ready for that."""
+    argv, environment = lab.command("ansible-playbook", *lab.arguments(DEPLOY, inventory, **options))
     with subprocess.Popen(
         argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as deploy:
-        wait_until(lambda: begun(peers), "the download to begin")
+        wait_until(ready, "the download to be where it shall be interrupted")
         interrupt(deploy)
         print(deploy.communicate(timeout=60)[0])
     assert deploy.returncode != 0
+
+
+def test_interrupted(lab, fleet, peers):
+    inventory = lab.inventory(*peers)
+    slow = OPTIONS | {"murder_firewall": True, "murder_upload_limit": "100K", "murder_timeout": 8}
+    deploy_and_interrupt(lab, inventory, slow, lambda: begun(peers))
     for host in [*peers, fleet.controller]:
         wait_until(lambda host=host: not murders(host), f"{host.name} to notice that nobody waits any more", 60)
     torn_down = lab.playbook(TEARDOWN, inventory, **slow)
     assert torn_down.code == 0
     again = lab.playbook(TEARDOWN, inventory, **slow)
     assert again.changed() == set()
+
+
+def test_interrupted_and_deployed_again(lab, fleet, peers, source):
+    """As the README has it after Ctrl-C: the same command again, without a teardown, finds the tracker and what has arrived."""
+    inventory = lab.inventory(*peers)
+    options = OPTIONS | {"murder_firewall": True, "murder_upload_limit": "1M", "murder_idle_timeout": 60}
+    deploy_and_interrupt(lab, inventory, options, lambda: all(arrived(peer) > 2 * MB for peer in peers))
+    for host in peers:
+        wait_until(lambda host=host: not murders(host), f"{host.name} to notice that nobody waits any more", 60)
+    waiting = " ".join(murders(fleet.controller))
+    assert "murder_tracker" in waiting and "murder_seed" in waiting
+    again = lab.playbook(DEPLOY, inventory, **options)
+    assert again.code == 0
+    assert all(manifest(DEST, peer) == source for peer in peers)
+    received, found = (re.search(rf"([\d.]+) MB {word}", again.output) for word in ("received in", "found on the hosts"))
+    assert found, "nothing of what had arrived was used again"
+    assert float(found[1]) > 2
+    assert float(received[1]) + float(found[1]) < 29, "3 times 10,000,000 bytes are 28.6 MiB"
