@@ -60,6 +60,9 @@ func TestDeployEndsWithNothingLeft(t *testing.T) {
 	if msg, _ := other["msg"].(string); !strings.Contains(msg, "goes on for artifact") {
 		t.Errorf("a tracker in use was asked to stop and said %v", other)
 	}
+	r.refused("murder_tracker", r.tracker().with("state", "stopped").with("infohash", "abc"), "Option infohash", "is not 40 hex digits")
+	capitals := r.tracker().with("state", "stopped").with("infohash", strings.ToUpper(seeded["infohash"].(string)))
+	r.must(true, "murder_tracker", capitals.with("_ansible_check_mode", true))
 	r.must(true, "murder_seed", r.seed().with("state", "stopped"))
 	r.must(true, "murder_tracker", r.tracker().with("state", "stopped").with("infohash", seeded["infohash"]))
 	r.must(false, "murder_seed", r.seed().with("state", "stopped"))

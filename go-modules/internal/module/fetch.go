@@ -19,10 +19,9 @@ const (
 
 // fetch gets the .torrent from the tracker, which has it from the seeder. The infohash says whether it is the right one.
 func (o *peerOptions) fetch(ctx context.Context) (*artifact.Torrent, error) {
-	var infohash [20]byte
-	want, err := hex.DecodeString(o.infohash)
-	if err != nil || copy(infohash[:], want) != len(infohash) || len(want) != len(infohash) {
-		return nil, fmt.Errorf("Option infohash is %.60q, which is not 40 hex digits; give what murder_seed returns as infohash", o.infohash)
+	infohash, err := parseInfohash(o.infohash)
+	if err != nil {
+		return nil, err
 	}
 	if o.tracker == "" {
 		return nil, errors.New("Option tracker is required with infohash: the .torrent comes from there")
@@ -50,6 +49,15 @@ func (o *peerOptions) fetch(ctx context.Context) (*artifact.Torrent, error) {
 			client.URL(), t.Infohash, infohash)
 	}
 	return t, nil
+}
+
+// parseInfohash reads the option infohash, in either case of its letters.
+func parseInfohash(text string) (infohash [20]byte, err error) {
+	read, err := hex.DecodeString(text)
+	if err != nil || len(read) != len(infohash) {
+		return infohash, fmt.Errorf("Option infohash is %.60q, which is not 40 hex digits; give what murder_seed returns as infohash", text)
+	}
+	return [20]byte(read), nil
 }
 
 // patient asks again when a tracker cannot be reached.

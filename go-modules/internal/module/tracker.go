@@ -2,6 +2,7 @@ package module
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -117,6 +118,13 @@ func (o *trackerOptions) config() (trackerConfig, error) {
 			return cfg, fmt.Errorf("Option allow has %q, which is not a network; write it as 192.0.2.0/24", network)
 		}
 		cfg.Allow = append(cfg.Allow, prefix)
+	}
+	if o.infohash != "" {
+		infohash, err := parseInfohash(o.infohash)
+		if err != nil {
+			return cfg, err
+		}
+		o.infohash = hex.EncodeToString(infohash[:])
 	}
 	if strings.ContainsAny(o.address, "/ ?#@") {
 		return cfg, fmt.Errorf("Option address is %q; write a host name or an IP address without a port", o.address)
