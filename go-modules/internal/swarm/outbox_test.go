@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"slices"
 	"testing"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
@@ -30,6 +31,55 @@ func TestOutboxSendsEveryMessageOnce(t *testing.T) {
 		}
 		if rest := len(o.next(true, last.msgs).msgs); want+rest != next {
 			t.Fatalf("%d of %d messages came", want+rest, next)
+		}
+	})
+}
+
+// TestOutboxServesInTheOrderAsked queues any blocks between turns, and demands them in the order in which they were asked for, those
+// that go before extras first, and extras among themselves. Their pieces are in any order, so that no sorted queue passes.
+func TestOutboxServesInTheOrderAsked(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := newOutbox(&uplink{})
+		var serves, extras []asked // that wait
+		asks := 0
+		ask := func(extra bool) {
+			a := asked{RequestSpec: pp.RequestSpec{
+				Index: pp.Integer(rapid.IntRange(0, 9).Draw(t, "piece")), Begin: pp.Integer(asks), Length: BlockSize,
+			}}
+			asks++
+			if !o.serve(a, extra) {
+				t.Fatalf("block %d is refused, though only %d wait", asks, len(serves)+len(extras))
+			}
+			if extra {
+				extras = append(extras, a)
+			} else {
+				serves = append(serves, a)
+			}
+		}
+		turn := func(allowed bool) {
+			got := o.next(allowed, nil)
+			from := &serves
+			if len(serves) == 0 && allowed {
+				from = &extras
+			}
+			if got.serve != (len(*from) > 0) {
+				t.Fatalf("a block comes: %v; %d wait, and %d extras", got.serve, len(serves), len(extras))
+			}
+			if got.serve && got.block != (*from)[0] {
+				t.Fatalf("block %v comes, want the first of %v", got.block, *from)
+			}
+			*from = slices.Delete(*from, 0, min(1, len(*from)))
+		}
+		for range rapid.IntRange(1, 20).Draw(t, "turns") {
+			for range rapid.IntRange(0, 12).Draw(t, "blocks") {
+				ask(rapid.Bool().Draw(t, "extra"))
+			}
+			for range rapid.IntRange(0, 12).Draw(t, "served") {
+				turn(rapid.Bool().Draw(t, "extras may be sent"))
+			}
+		}
+		for len(serves)+len(extras) > 0 {
+			turn(true)
 		}
 	})
 }

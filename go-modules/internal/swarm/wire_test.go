@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	pp "github.com/anacrolix/torrent/peer_protocol"
 
 	"corvus.murder/internal/artifact"
+	"corvus.murder/internal/swarm"
 	"corvus.murder/internal/testswarm"
 )
 
@@ -157,6 +159,35 @@ func TestStrangerIsServedInOrder(t *testing.T) {
 			if int(m.Index) != index || !bytes.Equal(m.Piece, want) {
 				t.Fatalf("got piece %d with %d bytes, want %d bytes of piece %d", m.Index, len(m.Piece), length, index)
 			}
+		}
+	}
+}
+
+// TestManyRequestsAreServedInOrder has them all come at once: none is sent before most of the others wait, as they may with two.
+func TestManyRequestsAreServedInOrder(t *testing.T) {
+	torrent, data := testswarm.Torrent(t, 10*pieceLength, pieceLength)
+	s := seed(t, torrent, &testswarm.Tracker{}, data)
+	nc, err := stranger(t, s, torrent.Infohash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dec := decoder(nc)
+	read(t, dec, pp.Unchoke)
+	order := rand.New(rand.NewPCG(1, 2)).Perm(20)
+	var all []byte
+	for _, block := range order {
+		all = append(all, request(block/2, block%2*swarm.BlockSize, swarm.BlockSize).MustMarshalBinary()...)
+	}
+	if _, err := nc.Write(all); err != nil {
+		t.Fatal(err)
+	}
+	for i, block := range order {
+		m := read(t, dec, pp.Piece)
+		if got := (int(m.Index)*pieceLength + int(m.Begin)) / swarm.BlockSize; got != block {
+			t.Fatalf("answer %d is block %d, want %d; asked for were %v", i, got, block, order)
+		}
+		if want := data[block*swarm.BlockSize:][:swarm.BlockSize]; !bytes.Equal(m.Piece, want) {
+			t.Errorf("block %d has %d other bytes than the seeder", block, len(m.Piece))
 		}
 	}
 }
