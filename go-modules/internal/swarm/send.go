@@ -21,6 +21,9 @@ import (
 // number of system calls, and ours gathers many small files in one.
 const worthSendfile = 32 << 10
 
+// How the kernel is told to send what may have to be read from a disk, and what was just written. Tests look on.
+var sendFiled, sendFresh = unix.Sendfile, sendDirect
+
 // filed is a Store whose bytes lie in files, which the kernel can send without copying them through
 // this program; *artifact.Store is one.
 type filed interface {
@@ -78,9 +81,9 @@ func (s *Swarm) sendRange(w *blockWriter, c *conn, off, n int64, fresh bool) err
 
 // sendLarge sends what lies in one file.
 func (s *Swarm) sendLarge(w *blockWriter, tcp *net.TCPConn, store filed, off, n int64, fresh bool) error {
-	send := unix.Sendfile
+	send := sendFiled
 	if fresh { // just written: nobody waits for a disk
-		send = sendDirect
+		send = sendFresh
 	}
 	for segment, err := range store.Segments(off, n) {
 		if err == nil && segment.File == nil { // padding

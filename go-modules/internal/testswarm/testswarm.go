@@ -170,21 +170,30 @@ func (tr *Tracker) Peers() int {
 // Peer is one running swarm.
 type Peer struct {
 	*swarm.Swarm
-	Store *Memory
+	Store *Memory // nil if it has a store of another kind
 	Addr  string
 	stop  context.CancelFunc
 	ended chan struct{}
 	err   error
 }
 
-// Start runs a peer whose configuration is completed where it is silent. It ends with the test.
+// Start runs a peer with a store in memory. It ends with the test.
 func Start(t testing.TB, cfg swarm.Config, store *Memory) *Peer {
+	t.Helper()
+	cfg.Store = store
+	p := StartStored(t, cfg)
+	p.Store = store
+	return p
+}
+
+// StartStored runs a peer with any store; its configuration is completed where it is silent. It ends with the test.
+func StartStored(t testing.TB, cfg swarm.Config) *Peer {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Store, cfg.Listener = store, ln
+	cfg.Listener = ln
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -193,7 +202,7 @@ func Start(t testing.TB, cfg swarm.Config, store *Memory) *Peer {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	p := &Peer{Swarm: s, Store: store, Addr: ln.Addr().String(), stop: stop, ended: make(chan struct{})}
+	p := &Peer{Swarm: s, Addr: ln.Addr().String(), stop: stop, ended: make(chan struct{})}
 	go func() {
 		p.err = s.Run(ctx)
 		close(p.ended)
