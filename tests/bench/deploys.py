@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import shlex
 import shutil
 import subprocess
 import time
@@ -18,6 +19,7 @@ from fleet import Fleet
 
 from . import svg
 from .artifacts import Artifact, File, Tree
+from .race import pathless
 from .rig import lighten
 
 MB = 1_000_000
@@ -25,6 +27,7 @@ RATE = 100  # Mbit/s
 FORKS = 12
 SOURCE, DEST = "/srv/artifact", "/srv/delivered"
 COLLECTIONS = CHECKOUT / "build" / "bench"  # where ansible.posix is, which has synchronize
+SEARCHED = f"{CHECKOUT}/build:{COLLECTIONS}"  # for collections
 MURDER, AGAIN = "deploy.yml", "deploy.yml, program there"
 UNCHANGED = "deploy.yml, artifact there"  # by hand, after one of the others
 OURS = (MURDER, AGAIN, UNCHANGED)
@@ -48,6 +51,7 @@ class Deploy:
     files: int = 1
     date: str = ""  # when it ended
     checkout: str = ""  # of the program that was measured
+    command: str = ""  # on the controller, without the paths of this machine
 
     def told(self) -> str:
         """Return this run in words."""
@@ -113,9 +117,11 @@ def _deploy(lab: Lab, kind: str, hosts: int, artifact: Artifact) -> Deploy:
             _remove(host.path(DEST))
         if kind not in (AGAIN, UNCHANGED):
             shutil.rmtree(host.path("/root/.cache/corvus.murder"), ignore_errors=True)
+    inventory = lab.inventory(*peers)
+    result = dataclasses.replace(result, command=command(kind, inventory))
     began, sent = time.monotonic(), _sent(lab.fleet)
     try:
-        done = _play(lab, kind, lab.inventory(*peers))
+        done = _play(lab, kind, inventory)
     except subprocess.TimeoutExpired as problem:
         return dataclasses.replace(result, error=f"failed: {problem}")
     seconds = time.monotonic() - began
@@ -134,18 +140,35 @@ def _remove(path: Path) -> None:
 def _play(lab: Lab, kind: str, inventory: str) -> str:
     """Run the playbook over connections of its own, and return what it said."""
     controls = f"/tmp/controls{time.monotonic_ns()}"
-    environment = {
-        "ANSIBLE_COLLECTIONS_PATH": f"{CHECKOUT}/build:{COLLECTIONS}",
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": controls,
-    }
-    extra = {"murder_src": SOURCE, "murder_dest": DEST} if kind in OURS else {}
-    playbook = DEPLOY
-    if not extra:
-        playbook = f"/tmp/{kind}.yml"
-        play = {"hosts": "all", "gather_facts": False, "tasks": [{"name": kind, **TASKS[kind]}]}
-        lab.controller.path(playbook).write_text(json.dumps([play]))
+    playbook, extra, play = _playbook(kind)
+    if play:
+        lab.controller.path(playbook).write_text(play)
+    environment = {"ANSIBLE_COLLECTIONS_PATH": SEARCHED, "ANSIBLE_SSH_CONTROL_PATH_DIR": controls}
     with contextlib.redirect_stdout(None):
         return lab.playbook(playbook, inventory, forks=FORKS, seconds=1800, **extra, **environment).output
+
+
+def _playbook(kind: str) -> tuple[str, dict[str, str], str]:
+    """Return the playbook of a kind of run, its extra variables, and its content where it is not one of ours."""
+    if kind in OURS:
+        return DEPLOY, {"murder_src": SOURCE, "murder_dest": DEST}, ""
+    return f"/tmp/{kind}.yml", {}, json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [{"name": kind, **TASKS[kind]}]}])
+
+
+def command(kind: str, inventory: str) -> str:
+    """Return the command of a run of this kind, in one line, with the content of a playbook that is not one of ours."""
+    playbook, extra, play = _playbook(kind)
+    line = shlex.join(["ansible-playbook", *Lab.arguments(playbook, inventory, forks=FORKS, **extra)])
+    return pathless(f"ANSIBLE_COLLECTIONS_PATH={SEARCHED} {line}{f' # {playbook}: {play}' if play else ''}", CHECKOUT)
+
+
+def commands(deploys: Sequence[Deploy]) -> list[str]:
+    """Return the command of the first run of each kind."""
+    shown: dict[str, str] = {}
+    for deploy in deploys:
+        if deploy.command:
+            shown.setdefault(deploy.kind, deploy.command)
+    return [line for kind, said in shown.items() for line in (f"# {kind}", f"controller: {said}")]
 
 
 def _sent(fleet: Fleet) -> int:

@@ -176,7 +176,7 @@ def page(
         text += [f"- {line}" for line in playbooks.wins(deploys)]
         text += [f"- {deploy.told()[:300]}" for deploy in deploys if deploy.error]
         text.append("")
-    text += ["## Commands\n", "```", *_commands(outcomes), "```", ""]
+    text += ["## Commands\n", "```", *_commands(outcomes, deploys), "```", ""]
     return "\n".join(text)
 
 
@@ -186,13 +186,14 @@ def _measured(results: Iterable[tuple[str, stamps.Result]]) -> list[str]:
     return [f"{told}\n"] if told else []
 
 
-def _commands(outcomes: Iterable[Outcome]) -> list[str]:
-    """Return what was run for each system in the scenario that is drawn."""
+def _commands(outcomes: Iterable[Outcome], deploys: Sequence[Deploy]) -> list[str]:
+    """Return what was run, in each scenario by each system (or in each case), where it is not just what was run in one before."""
     shown: dict[str, list[str]] = {}
     for outcome in outcomes:
-        if outcome.scenario == SHOWN and outcome.commands:
-            shown.setdefault(outcome.system, outcome.commands)
-    return [line for name, lines in shown.items() for line in (f"# {name}", *lines)]
+        head = f"# {outcome.case or outcome.system}: {TITLES.get(outcome.scenario, outcome.scenario)}"
+        if outcome.commands and head not in shown and outcome.commands not in shown.values():
+            shown[head] = outcome.commands
+    return [*(line for head, lines in shown.items() for line in (head, *lines)), *playbooks.commands(deploys)]
 
 
 def write(

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +65,16 @@ class Layout:
         return "" if free > wanted else f"needs {wanted / 1e9:.0f} GB of {place}, there are {free / 1e9:.0f}"
 
 
+def told(argv: Sequence[str | Path], text: str = "") -> str:
+    """Return a command in one line as a shell takes it, with its options where they are not arguments: on stdin, or in files."""
+    parts = [shlex.join(map(str, argv))]
+    if text:
+        parts.append(f"<<< {shlex.quote(text)}")
+    files = [arg for arg in argv if isinstance(arg, Path) and arg.suffix == ".json"]
+    parts += [f"# {file.name}: {' '.join(file.read_text().split())}" for file in files]
+    return " ".join(parts)
+
+
 @dataclass(frozen=True)
 class Seat:
     """One party's place: a host of the fleet, an address, a directory in memory, a cgroup that counts what its processes cost."""
@@ -80,10 +90,10 @@ class Seat:
         """Where the artifact shall be; every system is told to put it exactly there."""
         return self.directory / "dest" / "artifact"
 
-    def popen(self, *argv: str | Path) -> subprocess.Popen[str]:
-        """Load argv on this seat; it runs once a line is written to its stdin. stderr goes to the file log."""
+    def popen(self, *argv: str | Path, text: str = "") -> subprocess.Popen[str]:
+        """Load argv on this seat; it runs once a line is written to its stdin, text follows it. stderr goes to the file log."""
         with (self.directory / "commands").open("a") as commands:
-            commands.write(shlex.join(map(str, argv)) + "\n")
+            commands.write(told(argv, text) + "\n")
         with (self.directory / "log").open("a") as log:
             return self.host.popen(
                 *("sh", "-c", GATE, str(self.cgroup), *map(str, argv)),
@@ -96,7 +106,7 @@ class Seat:
 
     def run(self, *argv: str | Path, text: str = "", seconds: float = 120) -> str:
         """Run argv on this seat to its end, with text on stdin, and return what it printed."""
-        process = self.popen(*argv)
+        process = self.popen(*argv, text=text)
         try:
             output, _ = process.communicate("\n" + text, timeout=seconds)
         except BaseException:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench import deploys
-from bench.deploys import MB, Deploy, Plan
+from bench.deploys import KINDS, MB, OURS, Deploy, Plan
+from bench.systems.base import CHECKOUT
 
 RUNS = [
     *(Deploy("deploy.yml", 11, 56 * MB, seconds) for seconds in (19.0, 17.0, 18.0)),
@@ -59,3 +62,18 @@ def test_wins_name_the_size_from_which_every_larger_one_is_faster():
         "2 hosts: deploy.yml is faster than copy from 56 MB",
         "3 hosts: deploy.yml is not faster than copy with 1 MB",
     ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_commands_say_all_that_a_run_was_told(kind):
+    said = deploys.command(kind, "/etc/ansible/inventory1.ini")
+    assert "ansible-playbook --inventory=/etc/ansible/inventory1.ini --forks=12 " in said
+    assert all(place in said for place in (deploys.SOURCE, deploys.DEST))
+    assert ("playbooks/deploy.yml" in said) == (kind in OURS)
+    assert kind in OURS or f'.{kind}": {{"src"' in said
+    assert str(CHECKOUT) not in said
+
+
+def test_the_first_command_of_each_kind_is_shown():
+    runs = [Deploy(kind, 2, MB, command=said) for kind, said in (("copy", ""), ("copy", "a"), ("copy", "b"), ("deploy.yml", ""))]
+    assert deploys.commands(runs) == ["# copy", "controller: a"]

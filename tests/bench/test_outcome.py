@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from bench import outcome, report
+from bench.deploys import Deploy
 from bench.outcome import Figures, middle, percentile
 from bench.report import table
 from bench.samples import raced
+from bench.scenarios import TITLES
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0, 1), (50, 5), (51, 6), (90, 9), (99, 10), (100, 10)])
@@ -90,6 +92,27 @@ def test_page_has_everybody():
     for text in ("| murder | 1 |", "| libtorrent | 1 |", "udpcast, 11 peers", "origin: murder_seed", "| kernel | Linux |"):
         assert text in page
     assert "| udpcast |" not in page
+
+
+def test_page_has_every_command_once():
+    """Also of scenarios that are not drawn, and of playbook runs."""
+    outcomes = [
+        *(raced(scenario=name, commands=["origin: seed"]) for name in ("eleven", "fifty")),
+        raced(scenario="pair", commands=["origin: seed --alone"]),
+        raced("chain", scenario="pair", commands=["origin: relay"]),
+    ]
+    page = report.page(outcomes, {}, [Deploy("copy", 2, 1, 5.0, command="ansible-playbook copy.yml")])
+    commands = page.partition("## Commands")[2].splitlines()
+    assert [line for line in commands if line.strip("`")] == [
+        f"# murder: {TITLES['eleven']}",
+        "origin: seed",
+        f"# murder: {TITLES['pair']}",
+        "origin: seed --alone",
+        f"# chain: {TITLES['pair']}",
+        "origin: relay",
+        "# copy",
+        "controller: ansible-playbook copy.yml",
+    ]
 
 
 def test_table_for_a_terminal_is_aligned():

@@ -1,12 +1,18 @@
-"""How much memory a race is given before it begins."""
+"""How much memory a race is given before it begins, and what a seat writes down of its commands."""
 
 from __future__ import annotations
 
+import json
 import mmap
 import re
+import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
-from bench.rig import LEAD, Layout, Memory
+import pytest
+
+from bench.race import _commands
+from bench.rig import LEAD, Layout, Memory, Seat
 
 
 def test_memory_is_made_ready_for_every_peer():
@@ -43,3 +49,35 @@ def resident() -> int:
     """Return how many bytes of memory this process has."""
     pages = re.match(r"\d+ (\d+)", Path("/proc/self/statm").read_text())[1]
     return int(pages) * mmap.PAGESIZE
+
+
+@pytest.fixture
+def seats(tmp_path):
+    """Return the origin and a peer, on which nothing runs."""
+    process = SimpleNamespace(communicate=lambda *_, **__: ("{}", ""), returncode=0)
+    host = SimpleNamespace(popen=lambda *_, **__: process)
+    made = [Seat(name, host, "10.77.0.1", tmp_path / name, tmp_path / name) for name in ("origin", "peer1")]
+    for seat in made:
+        seat.directory.mkdir()
+    return made
+
+
+def test_options_on_stdin_are_written_down(seats, tmp_path):
+    options = {"src": str(tmp_path / "artifact"), "tracker": "10.77.0.1:8998", "note": "it's"}
+    seats[0].run("murder", "murder_seed", "-", text=json.dumps(options))
+    seats[1].run("true")
+    line, other = _commands(SimpleNamespace(seats=seats, directory=tmp_path))
+    assert shlex.split(line) == ["origin:", "murder", "murder_seed", "-", "<<<", json.dumps(options | {"src": "artifact"})]
+    assert other == "peer1: true"
+
+
+def test_options_in_a_file_are_written_down(seats, tmp_path):
+    """As they were when the command was run: the next one may have others in the same file."""
+    arguments = seats[1].directory / "peer.json"
+    arguments.write_text(json.dumps({"dest": str(seats[1].dest), "verify": "full"}, indent=1))
+    seats[0].run("true")
+    seats[1].popen("murder", "murder_peer", arguments)
+    arguments.write_text("{}")
+    _, line = _commands(SimpleNamespace(seats=seats, directory=tmp_path))
+    said = '{ "dest": "peer1/dest/artifact", "verify": "full" }'
+    assert line == f"peer1: murder murder_peer peer1/peer.json # peer.json: {said}"
