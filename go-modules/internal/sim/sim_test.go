@@ -68,6 +68,14 @@ func TestFastLinks(t *testing.T) {
 	most{1.02, 1.01, 0.005}.check(t, r)
 }
 
+// TestTwoThousandHosts: with so few pieces the depth of the trees shows. Each level costs the time of two pieces, 0.05.
+func TestTwoThousandHosts(t *testing.T) {
+	most{1.55, 1.01, 0.005}.check(t, Run(Config{
+		Pieces: 40, PieceSize: 2 << 20, Rate: 1000 * mbit, Hosts: make([]Host, 2000),
+		Latency: 100 * time.Microsecond, Verify: time.Millisecond, MinDepth: 4, MaxDepth: 4,
+	}))
+}
+
 // TestStaggeredStarts: five forks of Ansible start 11 hosts within 5 s.
 func TestStaggeredStarts(t *testing.T) {
 	cfg := eleven()
