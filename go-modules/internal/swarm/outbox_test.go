@@ -35,8 +35,9 @@ func TestOutboxSendsEveryMessageOnce(t *testing.T) {
 	})
 }
 
-// TestOutboxServesInTheOrderAsked queues any blocks between turns, and demands them in the order in which they were asked for, those
-// that go before extras first, and extras among themselves. Their pieces are in any order, so that no sorted queue passes.
+// TestOutboxServesInTheOrderAsked queues any blocks between turns, and demands them in the order in which they were asked
+// for, those that go before extras first, and extras among themselves. Their pieces are in any order, so that no sorted
+// queue passes.
 func TestOutboxServesInTheOrderAsked(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := newOutbox(&uplink{})

@@ -87,10 +87,12 @@ func (f *fleet) silent(gone *member) {
 
 // step does one thing that changes the swarm.
 func (f *fleet) step() {
-	switch rapid.SampledFrom([]string{"comes", "comes", "comes", "leaves", "completes", "goes on", "anew", "silent"}).Draw(f.t, "step") {
+	steps := []string{"comes", "comes", "comes", "leaves", "completes", "goes on", "anew", "silent"}
+	switch rapid.SampledFrom(steps).Draw(f.t, "step") {
 	case "comes":
 		if len(f.members) < mostMembers {
-			f.comes(rapid.IntRange(0, 4).Draw(f.t, "ours") > 0, rapid.SampledFrom([]int64{1000, 1000, 1000, 0}).Draw(f.t, "left"), nil)
+			left := rapid.SampledFrom([]int64{1000, 1000, 1000, 0}).Draw(f.t, "left")
+			f.comes(rapid.IntRange(0, 4).Draw(f.t, "ours") > 0, left, nil)
 		}
 	case "leaves":
 		m := f.somebody()
@@ -134,8 +136,8 @@ func (f *fleet) holds() {
 	}
 }
 
-// TestNobodyElsesRankMoves has peers come, go, fall silent, complete and start anew in any order, foreign clients and further seeders
-// among them: whoever stays keeps its rank, and only who comes gets one, the lowest that is free.
+// TestNobodyElsesRankMoves has peers come, go, fall silent, complete and start anew in any order, foreign clients and further
+// seeders among them: whoever stays keeps its rank, and only who comes gets one, the lowest that is free.
 func TestNobodyElsesRankMoves(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f := &fleet{rig: registered(t, Config{Expect: rapid.IntRange(2, 100).Draw(rt, "expect")}), t: rt}
