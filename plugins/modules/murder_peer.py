@@ -135,7 +135,7 @@ options:
     type: raw
   directory_mode:
     description:
-      - Permissions of the artifact's directories, likewise. By default the directory O(dest) keeps its permissions, if it is there,
+      - Permissions of the artifact's directories, likewise. By default the directory O(dest), if there is one, keeps its own,
         and those in it have the ones of the source.
     type: raw
   attributes:

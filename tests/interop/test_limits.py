@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from bench import limits
 from bench.meter import Meter, Sample
+from bench.rig import Memory
 from cases import Case
 from swarm import Party, Swarm
 
@@ -40,7 +41,7 @@ def watched(
     swarm: Swarm, counted: Counted, limited: Party | None = None, **options: int
 ) -> tuple[list[tuple[float, int]], float]:
     """Bring the file to all, with options for one of them; return the course of a link's counter, and the time to spare."""
-    meter, course = Meter(SimpleNamespace(fleet=swarm.fleet, seats=[])), []
+    meter, course = Meter(SimpleNamespace(fleet=swarm.fleet, seats=[]), Memory(0)), []
     idle, everything = processors()
     with ThreadPoolExecutor(OTHERS) as pool:
         calls = [pool.submit(swarm.we_download, party, **(options if party is limited else {})) for party in swarm.others]
