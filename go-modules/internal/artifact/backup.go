@@ -43,15 +43,33 @@ func (p *Plan) backUpFile(old *unix.Stat_t, inPlace bool) error {
 		p.backup = filepath.Join(p.dir, name)
 		return nil
 	}
-	linked := !inPlace && unix.Linkat(parent.fd(), p.base, parent.fd(), p.base+suffix, 0) == nil
+	linked := !inPlace && p.staging.linkat(parent.fd(), p.base, parent.fd(), p.base+suffix, 0) == nil
 	if !linked {
-		err = p.copyFile(spot{parent.fd(), p.base}, spot{parent.fd(), p.base + suffix}, old)
+		err = p.copyBackup(old, p.base+suffix)
 	}
 	if err != nil {
 		return because(err, "Backup of %s cannot be made", show(p.Dest))
 	}
 	p.backup = filepath.Join(p.dir, p.base+suffix)
 	return nil
+}
+
+// copyBackup copies the old file in the staging, where what a killed run leaves is swept, and gives the copy its name when it is whole.
+// From a staging on another filesystem it cannot be renamed: then it is copied under its name.
+func (p *Plan) copyBackup(old *unix.Stat_t, name string) error {
+	s := p.staging
+	from := spot{s.parent.fd(), p.base}
+	err := ignoreMissing(unix.Unlinkat(s.dir.fd(), savedName, 0))
+	if err == nil {
+		err = p.copyFile(from, spot{s.dir.fd(), savedName}, old)
+	}
+	if err == nil {
+		err = unix.Renameat(s.dir.fd(), savedName, s.parent.fd(), name)
+	}
+	if errors.Is(err, unix.EXDEV) {
+		err = p.copyFile(from, spot{s.parent.fd(), name}, old)
+	}
+	return err
 }
 
 // earlierBackup is the name of a backup of the very file that is still at Dest: the run that made it was killed before the

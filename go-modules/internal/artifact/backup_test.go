@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,6 +72,57 @@ func TestBackupOfAFile(t *testing.T) {
 }
 
 // TestNoBackupOfAFailure: when the new file cannot be placed there is nothing to back up.
+// TestCopiedBackupIsWhole: where a backup has to be copied, it has its name only when it is whole, so that a killed run leaves no half one.
+func TestCopiedBackupIsWhole(t *testing.T) {
+	for name, o := range map[string]PlaceOptions{"no links": {}, "in place": {UnsafeWrites: true}} {
+		t.Run(name, func(t *testing.T) {
+			top := t.TempDir()
+			tree{"src": "new", "dest": "old"}.write(t, top)
+			torrent, source := build(t, top+"/src")
+			o.Dest, o.Backup = top+"/dest", true
+			p := plan(t, torrent, o)
+			transfer(t, torrent, source, p)
+			must(t, os.WriteFile(p.Staging+"/"+savedName, []byte("a killed run's"), 0o600))
+			p.staging.linkat = func(int, string, int, string, int) error { return unix.EPERM }
+			if o.UnsafeWrites {
+				p.staging.renameat2 = func(int, string, int, string, uint) error { return unix.EBUSY }
+			}
+			events := eventsOf(t, top)
+			must(t, p.Place(t.Context()))
+			if read(t, p.Backup()) != "old" || read(t, p.Dest) != "new" {
+				t.Errorf("the backup is %q, dest %q", read(t, p.Backup()), read(t, p.Dest))
+			}
+			if got := events(filepath.Base(p.Backup())); got != unix.IN_MOVED_TO {
+				t.Errorf("the backup came by %#x", got)
+			}
+			noStaging(t, top)
+		})
+	}
+}
+
+// eventsOf watches a directory; the function it returns says how a name came there: IN_CREATE, IN_MOVED_TO or both.
+func eventsOf(t *testing.T, dir string) func(name string) uint32 {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	must(t, err)
+	t.Cleanup(func() { must(t, unix.Close(fd)) })
+	_, err = unix.InotifyAddWatch(fd, dir, unix.IN_CREATE|unix.IN_MOVED_TO)
+	must(t, err)
+	return func(name string) (mask uint32) {
+		buf := make([]byte, 1<<16)
+		n, err := unix.Read(fd, buf)
+		must(t, err)
+		for buf = buf[:n]; len(buf) > 0; {
+			event := (*unix.InotifyEvent)(unsafe.Pointer(unsafe.SliceData(buf)))
+			entry := buf[unix.SizeofInotifyEvent:][:event.Len]
+			if unix.ByteSliceToString(entry) == name {
+				mask |= event.Mask
+			}
+			buf = buf[unix.SizeofInotifyEvent+int(event.Len):]
+		}
+		return mask
+	}
+}
+
 func TestNoBackupOfAFailure(t *testing.T) {
 	top := t.TempDir()
 	tree{"src": "new", "dest": "old"}.write(t, top)

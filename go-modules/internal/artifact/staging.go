@@ -21,11 +21,13 @@ import (
 //	          whether this is still it or, the switch being done, the old tree; final-N-X is to become the backup X then
 //	archive   the archive whose content is unpacked
 //	old       the old tree while it is switched by two renames
+//	saved     the backup of a file while it is copied
 const (
 	lockName    = "lock"
 	contentName = "content"
 	finalPrefix = "final-"
 	oldName     = "old"
+	savedName   = "saved"
 )
 
 type staging struct {
