@@ -66,6 +66,9 @@ func (p *Plan) copyBackup(old *unix.Stat_t, name string) error {
 	if err == nil {
 		err = unix.Renameat(s.dir.fd(), savedName, s.parent.fd(), name)
 	}
+	if err == nil {
+		err = s.parent.sync() // the old file may be written to next
+	}
 	if errors.Is(err, unix.EXDEV) {
 		err = p.copyFile(from, spot{s.parent.fd(), name}, old)
 	}

@@ -88,7 +88,7 @@ func TestToDiskBeforeAndAfterTheRename(t *testing.T) {
 		"in place": {file, tree{"dest": "old"}, PlaceOptions{UnsafeWrites: true, Mode: "0604"}, busy,
 			[]string{"file " + staged + "old", "file dest, new", place}},
 		"in place, saved": {file, tree{"dest": "old"}, PlaceOptions{UnsafeWrites: true, Backup: true}, busy,
-			[]string{"file " + staged + "old", "file dest.*, old", "file dest, new", place}},
+			[]string{"file " + staged + "old", "file .dest.murder-*/saved, old", "entries of ., old", "file dest, new", place}},
 		"new tree":            {new, nil, PlaceOptions{}, nil, []string{"tree " + staged + "nothing", place}},
 		"tree":                {new, old, PlaceOptions{Mode: "u=rw,go="}, nil, []string{"tree " + staged + "old", place}},
 		"saved tree":          {new, old, PlaceOptions{Backup: true}, nil, []string{"tree " + staged + "old", place}},
