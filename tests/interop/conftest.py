@@ -21,7 +21,7 @@ def pytest_report_header() -> list[str]:
 def stage(request):
     """Return a stage on which every selected case has begun; skips where there can be no fleet."""
     why = unavailable()
-    if why:
+    if why:  # namespaces are root's; make test counts what it skips
         pytest.skip(f"{why}; run the tests as root to have them all")
     directory = Path(tempfile.mkdtemp(prefix="murder-interop-"))
     directory.chmod(0o755)  # opentracker is not root

@@ -94,6 +94,7 @@ func used(t *testing.T, dir string) int64 {
 // TestSpaceOfAnArchive: on a filesystem of its own it shows that the archive takes space until seeding is over, and no longer.
 func TestSpaceOfAnArchive(t *testing.T) {
 	if os.Geteuid() != 0 {
+		// Only a filesystem of its own shows what is free there; make test counts the test as skipped, and as root it runs.
 		t.Skip("needs root to mount a filesystem of its own (tmpfs)")
 	}
 	r := newRig(t)

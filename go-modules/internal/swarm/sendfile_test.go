@@ -103,12 +103,7 @@ func TestLargeRangesAreSentByTheKernel(t *testing.T) {
 	torrent, data := testswarm.Torrent(t, 4*largePieces, largePieces)
 	store := place(t, torrent, data)
 	s := seedOnDisk(t, torrent, &testswarm.Tracker{}, store)
-	nc, err := stranger(t, s, torrent.Infohash)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dec := decoder(nc)
-	read(t, dec, pp.Unchoke)
+	nc, dec := welcome(t, s, torrent.Infohash)
 	var sent, copied int64
 	for _, length := range []int{1, 16 << 10, large - 1, large, large + 1, largePieces} {
 		send(t, nc, request(2, largePieces-length, length))

@@ -35,6 +35,18 @@ func stranger(t *testing.T, p *testswarm.Peer, infohash [20]byte, bits ...pp.Ext
 	return nc, err
 }
 
+// welcome connects as a stranger does, and returns when requests are welcome.
+func welcome(t *testing.T, p *testswarm.Peer, infohash [20]byte) (net.Conn, *pp.Decoder) {
+	t.Helper()
+	nc, err := stranger(t, p, infohash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dec := decoder(nc)
+	read(t, dec, pp.Unchoke)
+	return nc, dec
+}
+
 func send(t *testing.T, nc net.Conn, msgs ...pp.Message) {
 	t.Helper()
 	for _, m := range msgs {
@@ -167,12 +179,7 @@ func TestStrangerIsServedInOrder(t *testing.T) {
 func TestManyRequestsAreServedInOrder(t *testing.T) {
 	torrent, data := testswarm.Torrent(t, 10*pieceLength, pieceLength)
 	s := seed(t, torrent, &testswarm.Tracker{}, data)
-	nc, err := stranger(t, s, torrent.Infohash)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dec := decoder(nc)
-	read(t, dec, pp.Unchoke)
+	nc, dec := welcome(t, s, torrent.Infohash)
 	order := rand.New(rand.NewPCG(1, 2)).Perm(20)
 	var all []byte
 	for _, block := range order {

@@ -111,6 +111,7 @@ def test_without_a_usable_home_the_program_goes_to_var_tmp(host, programs, run, 
     assert len(run("murder_peer").commands) == 1
 
 
+# chown(2) is only root's; make test counts the test as skipped, and as root it runs.
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory to another user")
 def test_directory_of_another_user_is_not_used(host, programs, run, fallback):
     host.cache.mkdir(parents=True, mode=0o700)
