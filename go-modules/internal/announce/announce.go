@@ -38,6 +38,8 @@ type Request struct {
 	Event                      Event
 	// NumWant is how many peers are wanted; 0 leaves it to the tracker, a negative number means none.
 	NumWant int
+	// Away tells this project's tracker that the peer stays out of the trees, for it is too slow for them.
+	Away bool
 }
 
 // NoRank is the rank of a peer without a place in the trees.

@@ -98,6 +98,9 @@ func (c *Client) Announce(ctx context.Context, r Request) (Response, error) {
 	if r.NumWant != 0 {
 		q.addInt("numwant", int64(max(r.NumWant, 0)))
 	}
+	if r.Away {
+		q.addInt("away", 1)
+	}
 	u.RawQuery = q.String()
 	a, err := c.do(ctx, http.MethodGet, &u, nil)
 	if err != nil {

@@ -27,58 +27,14 @@ func (p *Picker) compare() {
 	}
 }
 
-// yields tells whether this peer stays out of the trees because it is too slow for them. In them it takes from its parents what
-// their other children need: with all uplinks full, what one child more gets is missing below the others until the end. So it leaves its
-// parents, and is served like anybody who asks out of turn, from uplinks that have something to spare. After a while, or when nothing
-// comes, it tries its parents again.
-func (p *Picker) yields() bool {
-	switch {
-	case p.yielding > 0:
-		if p.yielding--; p.yielding == 0 || p.starving() {
-			p.yielding = 0
-			p.rejoin()
-		}
-	case p.drowning() && !p.starving():
-		p.yielding = yieldTicks
-		for s := range p.stripes {
-			p.feed(s, NoPeer)
-		}
-	default:
-		return false
-	}
-	return true
-}
-
-// rejoin makes all stripes come from their parents once more.
-func (p *Picker) rejoin() {
-	for s := range p.stripes {
-		p.stripes[s].next = 0
-		p.advance(s)
-	}
-}
-
-// drowning tells that all feeders have had for a while what we have asked them for and have not got, and get pieces much faster themselves than
-// we do: it is not they who are slow, but our own link. (The origin gets none, and says nothing about it.)
-func (p *Picker) drowning() bool {
-	faster := false
-	for s := range p.stripes {
-		f := p.peer(p.stripes[s].feeder)
-		if f == nil || p.stripes[s].waits < memory || (f.id != p.origin && f.pace < slowBy*p.pace) {
-			return false
-		}
-		faster = faster || f.id != p.origin
-	}
-	return faster
-}
-
 // lost tells that a stripe needs another feeder. got is how many pieces came of the best stripe.
 func (p *Picker) lost(s, got int) bool {
 	st := &p.stripes[s]
 	f := p.peer(st.feeder)
 	if f == nil {
-		return p.starving() // before, its parents may be about to connect
+		return p.starving() || (st.fed >= longMemory && st.lag > st.limit) // before, its parents may be about to connect
 	}
-	if p.drags(s) {
+	if p.drags(s) || (st.fed >= longMemory && p.straggles(f)) {
 		return true
 	}
 	if st.lag <= st.limit || st.lag < got/tolerable {
@@ -142,7 +98,7 @@ func (p *Picker) substitute(s int) {
 	st := &p.stripes[s]
 	coming := make([]int, len(p.order))
 	for i, pr := range p.order {
-		if pr.id != p.origin && pr.id != st.feeder && !p.slow(pr) {
+		if pr.id != p.origin && pr.id != st.feeder && !p.slow(pr) && !p.straggles(pr) {
 			coming[i] = p.coming(s, pr)
 		}
 	}

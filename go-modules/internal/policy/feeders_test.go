@@ -45,6 +45,7 @@ func TestNobodyHasAStillStripe(t *testing.T) {
 	for i := range 3 * hopeless {
 		p.PeerHas(first, 2*i)
 		p.PeerHas(second, 2*i)
+		p.PeerHas(backup, 2*i)
 		fetch(p, first)
 		p.Tick()
 	}
@@ -86,98 +87,49 @@ func TestOriginHelpsUntilSomethingComes(t *testing.T) {
 	}
 }
 
-// slowly lets both parents get many pieces in each tick, and us one of each, until the first does not feed us any more, or
-// for most ticks. It returns their number. next is the first piece that the parents lack.
-func slowly(p *Picker, next *int, most int) int {
-	for tick := range most {
-		for range 4 * slowBy {
-			p.PeerHas(first, *next)
-			p.PeerHas(second, *next)
-			*next++
-		}
-		for _, id := range []PeerID{first, second} {
-			for _, blk := range p.Pick(id, 10)[:1] {
-				p.Received(id, blk)
-				p.Verified(blk.Piece, true)
-			}
-		}
-		p.Tick()
-		if p.Feeder(0) != first {
-			return tick + 1
-		}
-	}
-	return most
-}
-
-// TestTooSlowForTheTrees: a peer whose own link is the cause leaves its parents to others, is served by whoever has something to
-// spare, and tries its parents again later.
-func TestTooSlowForTheTrees(t *testing.T) {
-	const third = PeerID(3)
-	p, next := newStriped(4000, 200), 0
-	addPeer(p, third, upTo(100)...)
-	if ticks := slowly(p, &next, hopeless); ticks > 3*memory || p.Feeder(0) != NoPeer || p.Feeder(1) != NoPeer {
-		t.Fatalf("after %d ticks the stripes come from peers %d and %d, want nobody", ticks, p.Feeder(0), p.Feeder(1))
-	}
-	if got := p.Pick(third, 10); len(got) != 1 {
-		t.Errorf("somebody with pieces to spare was asked for %v, want one piece", got)
-	}
-	for range yieldTicks {
-		if p.quiet = 0; p.Feeder(0) != NoPeer {
-			t.Fatal("it came back too early")
-		}
-		p.Tick()
-	}
-	if p.Feeder(0) != first || p.Feeder(1) != second {
-		t.Errorf("after a while the stripes come from peers %d and %d, want the parents", p.Feeder(0), p.Feeder(1))
-	}
-}
-
-// TestTooSlowAndStarving: nobody serves it out of turn, so it asks its parents again at once.
-func TestTooSlowAndStarving(t *testing.T) {
-	p, next := newStriped(4000, 200), 0
-	slowly(p, &next, hopeless)
-	for range patience + mostUsual*silences {
-		p.Tick()
-	}
-	if p.Feeder(0) != first || p.Feeder(1) != second {
-		t.Errorf("nothing comes, and the stripes come from peers %d and %d, want the parents", p.Feeder(0), p.Feeder(1))
-	}
-}
-
-// TestSlowOriginIsNoReason: a peer that only the origin feeds cannot know whose link is slow.
-func TestSlowOriginIsNoReason(t *testing.T) {
-	p := newStriped(400, 100)
-	p.SetParents(0, 1, origin)
-	p.SetParents(1, 1, origin)
-	for range 4 * memory {
-		blk := p.Pick(origin, 10)[0]
-		p.Received(origin, blk)
-		p.Verified(blk.Piece, true)
-		p.Tick()
-	}
-	if p.Feeder(0) != origin || p.Feeder(1) != origin {
-		t.Errorf("the stripes come from peers %d and %d, want the origin", p.Feeder(0), p.Feeder(1))
-	}
-}
-
-// TestOneSlowFeederIsNoReason: the other stripe flows, so it is not our link.
-func TestOneSlowFeederIsNoReason(t *testing.T) {
-	p, next := newStriped(4000, 200), 0
-	for range 2 * memory {
-		for range 4 * slowBy {
-			p.PeerHas(first, next)
-			p.PeerHas(second, next)
+// TestBothFeedersStraggle: nothing tells one stripe from the other when both feeders are slow, but there is somebody who gets pieces much
+// faster than they do. A backup that is as slow is passed over.
+func TestBothFeedersStraggle(t *testing.T) {
+	const backup, fast = PeerID(3), PeerID(4)
+	p := newStriped(4000, 200)
+	addPeer(p, backup)
+	addPeer(p, fast)
+	p.SetParents(1, 2, second, backup)
+	next := 0
+	for tick := range 3 * longMemory {
+		for range 3 * slowBy {
+			p.PeerHas(fast, next)
 			next++
 		}
-		fetch(p, first)
-		for _, blk := range p.Pick(second, 1) {
-			p.Received(second, blk)
-			p.Verified(blk.Piece, true)
+		for _, id := range []PeerID{first, second, backup} {
+			p.PeerHas(id, 2*tick)
+			p.PeerHas(id, 2*tick+1)
 		}
-		p.Pick(second, 10) // it owes something all the time
+		fetch(p, first)
+		fetch(p, second)
 		p.Tick()
-		if p.Feeder(0) != first {
-			t.Fatal("the feeder of the stripe that flows was left")
+	}
+	if p.Away() || p.Feeder(0) != fast || p.Feeder(1) != fast {
+		t.Errorf("the stripes come from peers %d and %d (away: %v), want %d", p.Feeder(0), p.Feeder(1), p.Away(), fast)
+	}
+}
+
+// TestAPauseMakesNoStraggler: when nobody gets anything, nobody is slower than others.
+func TestAPauseMakesNoStraggler(t *testing.T) {
+	p := newStriped(4000, 200)
+	for i := range 2 * longMemory {
+		p.PeerHas(first, 2*i)
+		p.PeerHas(second, 2*i)
+		p.PeerHas(first, 2*i+1)
+		p.PeerHas(second, 2*i+1)
+		fetch(p, first)
+		fetch(p, second)
+		p.Tick()
+	}
+	for range 4 * longMemory {
+		p.Tick()
+		if p.Feeder(0) != first || p.Feeder(1) != second {
+			t.Fatalf("the stripes come from peers %d and %d", p.Feeder(0), p.Feeder(1))
 		}
 	}
 }

@@ -86,8 +86,11 @@ type Picker struct {
 	usual   float64 // ticks from one in which blocks come to the next, averaged
 	flowing bool    // a block ever came
 	best    float64 // rate of any peer, in blocks a second
+	top     float64 // the best trend of any peer but the origin
 
-	yielding int // ticks for which we stay out of the trees still
+	away     bool // we are too slow for the trees
+	yielding int  // ticks for which nobody feeds us still
+	outage   int  // the same, the next time
 }
 
 // opened is a piece that was begun.
@@ -120,6 +123,8 @@ type peer struct {
 	fronts []int   // the highest piece of each stripe that it has, or -1
 	pace   float64 // pieces that it gets in a tick, averaged
 	seen   int     // of count, at the last tick
+	trend  float64 // pace over a longer time
+	age    int     // ticks since we met
 	owes   []Block // in the order of asking
 	begun  int     // open pieces that it owns
 	rate   float64 // blocks a second

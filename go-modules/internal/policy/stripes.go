@@ -12,7 +12,8 @@ import "slices"
 
 const (
 	// memory is how many ticks weigh in averages.
-	memory = 4
+	memory     = 4
+	longMemory = 8
 	// slack and slackPerLevel are by how many pieces a stripe may fall behind the best one
 	// before its feeder is changed: down a tree each edge costs about one piece.
 	slack         = 6
@@ -45,8 +46,6 @@ const (
 	// unsure is for how many ticks a stripe must have been behind whose feeder is lame but not still: it may only have much to do. Where a fleet starts
 	// over a while, whoever comes late finds all parents busy; to change over then only moves the load.
 	unsure = 8
-	// yieldTicks is for how many ticks a peer that is too slow for the trees stays out of them.
-	yieldTicks = 24
 	// lateBy is how many times what is tolerable a stripe may be behind until others than its feeder are asked.
 	lateBy = 3
 	// forgive is by how much of the best rate the measured rate of a peer that is not asked grows in a
@@ -71,6 +70,8 @@ type stripe struct {
 	flow    float64  // blocks of it that come in a tick, averaged
 	fed     int      // ticks since it has its feeder
 	waits   int      // ticks that its feeder owed blocks of it without a break
+	ours    float64  // pieces that we get in a tick, averaged since it has its feeder
+	theirs  float64  // the same of the feeder
 	front   int      // the highest piece of it that any peer but the origin has, or -1
 }
 
@@ -79,7 +80,7 @@ func (p *Picker) SetStripes(k int) {
 	for _, pr := range p.order {
 		p.revoke(pr.id, -1)
 	}
-	p.stripes, p.comb, p.yielding = make([]stripe, k), 0, 0
+	p.stripes, p.comb, p.yielding, p.away = make([]stripe, k), 0, 0, false
 	for s := range p.stripes {
 		p.stripes[s] = stripe{feeder: NoPeer}
 		for i := s; i < p.cfg.Pieces; i += k {
@@ -123,7 +124,7 @@ func (p *Picker) SetParents(s, level int, ids ...PeerID) {
 	}
 	st.parents = slices.Clone(ids)
 	st.next = 0
-	if !p.advance(s) {
+	if p.yielding == 0 && !p.advance(s) {
 		p.feed(s, NoPeer)
 	}
 }
@@ -134,12 +135,19 @@ func (p *Picker) advance(s int) bool {
 	for st.next < len(st.parents) {
 		id := st.parents[st.next]
 		st.next++
-		if p.peer(id) != nil {
+		if pr := p.peer(id); pr != nil && (pr.age < 3*longMemory || !p.straggles(pr)) { // before, it may not have told us of anything
 			p.feed(s, id)
 			return true
 		}
 	}
 	return false
+}
+
+// straggles tells that a peer gets pieces much more slowly than the best, that it is not only a matter of a few, and that it has a long way
+// to go still: at the end everybody becomes slower.
+func (p *Picker) straggles(pr *peer) bool {
+	return pr.id != p.origin && pr.age >= longMemory && float64(p.cfg.Pieces-pr.count) > hopeless*pr.trend &&
+		pr.trend*slowBy < p.top && (p.top-pr.trend)*longMemory >= 2*slack
 }
 
 // feed makes a peer, or nobody, feed a stripe.
@@ -151,7 +159,7 @@ func (p *Picker) feed(s int, id PeerID) {
 	if p.peer(st.feeder) != nil {
 		p.revoke(st.feeder, s)
 	}
-	st.feeder, st.fed, st.waits = id, 0, 0
+	st.feeder, st.fed, st.waits, st.ours, st.theirs = id, 0, 0, 0, 0
 }
 
 // Feeder names the peer that feeds a stripe, or NoPeer.
@@ -237,11 +245,22 @@ func average(v *float64, now int) { *v += (float64(now) - *v) / memory }
 
 // measure averages what came since the last tick: of each stripe, and to whom.
 func (p *Picker) measure() {
+	for s := range p.stripes {
+		st := &p.stripes[s]
+		if f := p.peer(st.feeder); f != nil && !st.introduces(f) {
+			average(&st.ours, p.got)
+			average(&st.theirs, f.count-f.seen)
+		}
+	}
 	average(&p.pace, p.got)
-	p.got = 0
+	p.got, p.top = 0, 0
 	for _, pr := range p.order {
 		average(&pr.pace, pr.count-pr.seen)
+		pr.trend += (float64(pr.count-pr.seen) - pr.trend) / longMemory
 		pr.seen = pr.count
+		if pr.age++; pr.id != p.origin {
+			p.top = max(p.top, pr.trend)
+		}
 	}
 	for s := range p.stripes {
 		st := &p.stripes[s]
@@ -254,6 +273,9 @@ func (p *Picker) measure() {
 		}
 	}
 }
+
+// introduces tells that a feeder may be telling us still what it got before it fed us, all at once, for we were not in a hurry to know.
+func (st *stripe) introduces(f *peer) bool { return st.fed < 2 && f.age > st.fed }
 
 // owesOf tells whether a peer owes blocks of a stripe that it has.
 func (p *Picker) owesOf(s int, pr *peer) bool {

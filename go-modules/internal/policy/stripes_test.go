@@ -294,6 +294,7 @@ func TestSilenceIsNoticedSooner(t *testing.T) {
 	}
 	for i := range 4 * memory {
 		p.PeerHas(first, 2+2*i)
+		p.PeerHas(second, 2+2*i)
 		fetch(p, first)
 		p.Tick()
 	}

@@ -14,6 +14,8 @@ const (
 	evCancel
 	evVerified // a piece of node
 	evHave     // everybody hears of a piece of node
+	evAside    // node stays out of the trees, or not any more
+	evMissing  // node asks the tracker for a feeder
 	evTick
 )
 

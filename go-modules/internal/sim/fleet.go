@@ -1,8 +1,17 @@
 package sim
 
 import (
+	"time"
+
 	"corvus.murder/internal/policy"
 	"corvus.murder/internal/tracker/topology"
+)
+
+const (
+	// soonest is how soon the tracker may be asked again by who lacks a feeder.
+	soonest = time.Second
+	// nearOrigin is as in the engine.
+	nearOrigin = 2
 )
 
 // announce sends an announce; the answer comes a round trip later.
@@ -25,7 +34,11 @@ func (w *world) announced(n *node) {
 		w.byRank[n.rank] = n
 		w.joined = append(w.joined, n)
 	}
-	w.at(w.now+int64(w.cfg.Announce), event{kind: evAnnounce, node: n})
+	if n.lost {
+		n.lost = false
+	} else {
+		w.at(w.now+int64(w.cfg.Announce), event{kind: evAnnounce, node: n})
+	}
 	if n.complete {
 		return
 	}
@@ -44,7 +57,8 @@ func (w *world) chosen(n *node, first bool) []*node {
 	var list []*node
 	if w.cfg.Mesh == 0 {
 		shape := topology.Shape{Stripes: w.shape.Stripes, Peers: w.ranks.Size()}
-		for _, r := range shape.Neighbours(n.rank, w.ranks.Present) {
+		present := func(r int) bool { return w.ranks.Present(r) && !w.byRank[r].away }
+		for _, r := range shape.Neighbours(n.rank, present) {
 			if r == topology.Seeder {
 				list = append(list, w.seeder)
 			} else {
@@ -120,9 +134,13 @@ func (w *world) arrange(n *node) {
 	if w.cfg.Mesh > 0 || n.complete {
 		return
 	}
-	ids := map[int]policy.PeerID{}
+	ids, away := map[int]policy.PeerID{}, map[int]bool{}
 	for _, c := range n.conns {
-		ids[c.peer.rank] = c.id
+		if c.peer.away {
+			away[c.peer.rank] = true
+		} else {
+			ids[c.peer.rank] = c.id
+		}
 	}
 	here := func(r int) bool {
 		_, connected := ids[r]
@@ -131,18 +149,31 @@ func (w *world) arrange(n *node) {
 	shape := topology.Shape{Stripes: w.shape.Stripes, Peers: n.seen}
 	for s, feeders := range shape.Feeders(n.rank, here) {
 		var known []policy.PeerID
+		level := shape.Level(s, n.rank)
 		for i, r := range feeders {
 			id, connected := ids[r]
 			if i == 0 && !connected {
 				break // as in the engine: the backup is not for those whose parent is about to connect
 			}
-			if connected {
+			if connected && (r != topology.Seeder || level <= nearOrigin || len(away) == 0) {
 				known = append(known, id)
 			}
 		}
-		n.picker.SetParents(s, shape.Level(s, n.rank), known...)
+		if len(away) > 0 && len(known) > 1 {
+			known = known[:1] // as in the engine
+		}
+		n.picker.SetParents(s, level, known...)
 	}
 	w.revoke(n)
+	if len(away) > 0 && !n.lost {
+		for _, feeders := range shape.Feeders(n.rank, func(r int) bool { return !away[r] }) {
+			if !here(feeders[0]) {
+				n.lost = true
+				w.at(w.now+int64(soonest), event{kind: evMissing, node: n})
+				return
+			}
+		}
+	}
 }
 
 // leave makes a host fall silent.

@@ -54,13 +54,18 @@ func (w *world) enqueue(c *conn, blk policy.Block) {
 	w.shareDown(c.peer)
 }
 
-// fallSilent ends the sending of a connection whose queue is empty.
+// fallSilent ends the sending of a connection whose queue is empty. Others of its host may have been held back by it, which their other
+// ends have taken for all that they could have.
 func (w *world) fallSilent(c *conn) {
 	w.finishes.remove(c)
 	c.me.sending = without(c.me.sending, c)
 	c.peer.receiving = without(c.peer.receiving, c)
 	w.shareUp(c.me)
 	w.shareDown(c.peer)
+	for _, o := range c.me.sending {
+		w.shareDown(o.peer)
+	}
+	w.shareUp(c.me)
 }
 
 func without(list []*conn, c *conn) []*conn {

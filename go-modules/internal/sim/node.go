@@ -25,12 +25,14 @@ type node struct {
 	ranked    bool
 	here      bool
 	complete  bool
+	away      bool // it stays out of the trees, and has told its peers
 	done      int64
 	picker    *policy.Picker // nil when complete
 	conns     []*conn        // in the order of connecting
 	byID      []*conn        // by PeerID
 	dialing   map[int]bool   // ranks that it is about to be connected to
 	seen      int            // ranks up to here exist
+	lost      bool           // it is about to ask the tracker for a feeder
 	telling   [][]news       // on their way
 	sending   []*conn
 	receiving []*conn // the senders' ends
@@ -75,6 +77,8 @@ func (w *world) handle(e event) {
 		w.leave(n)
 	case evGone:
 		w.gone(n)
+	case evMissing:
+		w.announce(n)
 	case evAnnounce:
 		w.announced(n)
 	case evConnect:
@@ -87,6 +91,8 @@ func (w *world) handle(e event) {
 		w.verified(n, e.piece)
 	case evHave:
 		w.tell(n)
+	case evAside:
+		w.stepAside(n)
 	case evTick:
 		w.tick(n)
 	}
@@ -258,6 +264,9 @@ func (w *world) tick(n *node) {
 	w.flushHaves(n, false)
 	n.picker.Tick()
 	w.revoke(n)
+	if n.picker.Away() != n.away {
+		w.at(w.now+int64(w.cfg.Latency), event{kind: evAside, node: n})
+	}
 	block := float64(w.cfg.BlockSize)
 	for _, c := range n.conns {
 		rate := float64(c.got-c.gotSeen) / tickEvery.Seconds()
@@ -278,4 +287,18 @@ func (w *world) tick(n *node) {
 	w.askAll(n, 0)
 	w.shareUp(n)
 	w.shareDown(n)
+}
+
+// stepAside is when its peers hear that a host stays out of the trees, or comes back.
+func (w *world) stepAside(n *node) {
+	if !n.here || n.complete || n.picker.Away() == n.away {
+		return
+	}
+	n.away = !n.away
+	for _, c := range n.conns {
+		if c.peer.here && !c.peer.complete {
+			w.arrange(c.peer)
+			w.askAll(c.peer, 0)
+		}
+	}
 }

@@ -11,7 +11,7 @@
 //     when nobody waits whom the host feeds. All connections
 //     that have something to send share their host's uplink equally, and those that bring something
 //     share the downlink; what one cannot use because of its other end, the rest share (one round
-//     of this, not the full max-min fairness; the result never exceeds a link). That is what TCP
+//     of this, two when a connection has sent all, not the full max-min fairness; the result never exceeds a link). That is what TCP
 //     does on the average of many round trips: there is no slow start and no unfairness.
 //   - A block counts as received, a message as arrived, one latency after it was sent. Messages take no
 //     bandwidth.
@@ -19,6 +19,7 @@
 //     are told with the next tick, others when there are some pieces to tell.
 //   - The tracker answers one round trip after an announce, and connections to whom it names are up
 //     two round trips later. Everyone announces again every Announce.
+//   - A host that stays out of the trees has told its peers, and the tracker, one latency later.
 //   - A host that leaves is noticed by its peers and by the tracker after Detect.
 //   - CPU, disks and the tracker cost no time.
 package sim

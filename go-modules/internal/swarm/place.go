@@ -13,6 +13,10 @@ import (
 // connected yet. Without it everybody would take the seeder for its parent at the start.
 const settling = 2 * time.Second
 
+// nearOrigin is the lowest level in a tree that the seeder stands in for a parent on who has stepped aside. Farther down it would only seem to
+// be next: there are others in between, who are no neighbours of ours.
+const nearOrigin = 2
+
 // place is where the tracker has put this peer in the trees of the topology. Everybody works out its
 // own parents from the ranks that it is connected to, so that they are right the moment a connection
 // comes or goes.
@@ -22,6 +26,7 @@ type place struct {
 	size    int // ranks in use, as far as known
 	since   time.Time
 	byRank  map[int]*conn
+	away    bool // we stay out of the trees, and have said so
 }
 
 // take acts on the place that an announce was answered with.
@@ -55,6 +60,27 @@ func (s *Swarm) meetRank(c *conn, rank int) {
 	s.adopt(time.Now())
 }
 
+// anybody tells whether any peer that we are connected to is such a one.
+func (s *Swarm) anybody(such func(*conn) bool) bool {
+	for _, c := range s.conns {
+		if such(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// stepAside tells everybody when we stay out of the trees because we are too slow for them, and when we come back.
+func (s *Swarm) stepAside() {
+	if away := s.picker.Away(); away != s.place.away {
+		s.place.away = away
+		for _, c := range s.conns {
+			s.hello(c)
+		}
+		s.tracker.next = time.Time{} // the tracker is to name others for us
+	}
+}
+
 func (s *Swarm) forgetRank(c *conn) {
 	if c.rank != announce.NoRank && s.place.byRank[c.rank] == c {
 		delete(s.place.byRank, c.rank)
@@ -70,13 +96,28 @@ func (s *Swarm) adopt(now time.Time) {
 	}
 	early := now.Sub(p.since) < settling
 	shape := topology.Shape{Stripes: p.stripes, Peers: p.size}
-	present := func(rank int) bool { return early || rank == p.rank || p.byRank[rank] != nil }
-	for stripe, ranks := range shape.Feeders(p.rank, present) {
-		parents := s.connected(ranks)
-		if early && len(s.connected(ranks[:1])) == 0 {
-			parents = nil // the backup, often the seeder itself, is not for those whose parent is about to connect
+	present := func(rank int) bool {
+		if c := p.byRank[rank]; c != nil {
+			return !c.away
 		}
-		s.picker.SetParents(stripe, shape.Level(stripe, p.rank), parents...)
+		return early || rank == p.rank
+	}
+	// What is late is so, most likely, because of somebody who has stepped aside meanwhile. Whoever is the next choice has nothing to spare as long as our
+	// feeder is there, and would be late to its own children.
+	somebodyAway := s.anybody(func(c *conn) bool { return c.away })
+	for stripe, ranks := range shape.Feeders(p.rank, present) {
+		level := shape.Level(stripe, p.rank)
+		if somebodyAway && level > nearOrigin {
+			ranks = slices.DeleteFunc(ranks, func(rank int) bool { return rank == topology.Seeder })
+		}
+		parents := s.connected(ranks)
+		switch {
+		case early && len(ranks) > 0 && len(s.connected(ranks[:1])) == 0:
+			parents = nil // the backup, often the seeder itself, is not for those whose parent is about to connect
+		case somebodyAway && len(parents) > 1:
+			parents = parents[:1]
+		}
+		s.picker.SetParents(stripe, level, parents...)
 	}
 	s.subscribe()
 }
@@ -89,8 +130,8 @@ func (s *Swarm) placed() bool {
 		return len(s.conns) >= moreWanted
 	}
 	shape := topology.Shape{Stripes: p.stripes, Peers: p.size}
-	parents := shape.Parents(p.rank, func(int) bool { return true })
-	return !slices.ContainsFunc(parents, func(rank int) bool { return len(s.connected([]int{rank})) == 0 })
+	there := func(rank int) bool { return p.byRank[rank] == nil || !p.byRank[rank].away }
+	return !slices.ContainsFunc(shape.Feeders(p.rank, there), func(ranks []int) bool { return len(s.connected(ranks[:1])) == 0 })
 }
 
 // connected finds the connections of ranks, in their order; the seeder is one of them.
@@ -101,7 +142,7 @@ func (s *Swarm) connected(ranks []int) []policy.PeerID {
 			if id := s.origin(); id != policy.NoPeer {
 				ids = append(ids, id)
 			}
-		} else if c := s.place.byRank[rank]; c != nil {
+		} else if c := s.place.byRank[rank]; c != nil && !c.away {
 			ids = append(ids, c.id)
 		}
 	}

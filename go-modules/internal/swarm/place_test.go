@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anacrolix/torrent/bencode"
+	pp "github.com/anacrolix/torrent/peer_protocol"
+
 	"corvus.murder/internal/announce"
 	"corvus.murder/internal/artifact"
 	"corvus.murder/internal/policy"
@@ -117,5 +120,83 @@ func TestBackupsAreNotForTheStart(t *testing.T) {
 				t.Errorf("placed is %v, want %v", !row.placed, row.placed)
 			}
 		})
+	}
+}
+
+// TestWhoStepsAsideIsNoParent: rank 6 is fed by 2 and 7, and its backup for 2 is 9. It is told in the extension handshake, before or after
+// it has settled, and again when the other one is back.
+func TestWhoStepsAsideIsNoParent(t *testing.T) {
+	for name, since := range map[string]time.Duration{"at the start": 0, "later": 2 * settling} {
+		t.Run(name, func(t *testing.T) {
+			s := ranked(t, 6, 11, announce.NoRank, 2, 7, 9)
+			s.place.since = time.Now().Add(-since)
+			for _, step := range []struct {
+				away   int
+				feeder int
+			}{{0, 2}, {1, 9}, {0, 2}} {
+				hello := extended{Murder: &murderKey{Rank: 2 + 1, Away: step.away}}
+				s.extended(s.conns[1], &pp.Message{Type: pp.Extended, ExtendedPayload: bencode.MustMarshal(hello)})
+				if feeder := s.conns[s.picker.Feeder(0)]; feeder == nil || feeder.rank != step.feeder {
+					t.Errorf("away %d: stripe 0 is fed by %+v, want rank %d", step.away, feeder, step.feeder)
+				}
+				if !s.placed() {
+					t.Errorf("away %d: it asks the tracker for others", step.away)
+				}
+			}
+		})
+	}
+}
+
+// TestTheOriginIsNoSubstituteFarDown: rank 14 is fed by 6 and 15; both step aside, and 17 and 7, who would take over, are not connected. The origin
+// is, and is not asked for what others may have; the tracker is asked for these.
+func TestTheOriginIsNoSubstituteFarDown(t *testing.T) {
+	s := ranked(t, 14, 30, announce.NoRank, 6, 15)
+	s.place.since = time.Now().Add(-2 * settling)
+	if s.adopt(time.Now()); !s.placed() {
+		t.Fatal("with both parents it is not placed")
+	}
+	for id := range policy.PeerID(3) {
+		s.conns[id].away = id > 0
+	}
+	s.adopt(time.Now())
+	for stripe := range 2 {
+		if feeder := s.picker.Feeder(stripe); feeder != policy.NoPeer {
+			t.Errorf("stripe %d is fed by connection %d", stripe, feeder)
+		}
+	}
+	if s.placed() {
+		t.Error("nobody feeds it, and it does not ask the tracker for others")
+	}
+}
+
+// TestStepAside: everybody is told, and the tracker at once.
+func TestStepAside(t *testing.T) {
+	s := ranked(t, 6, 11, 2, 7)
+	for _, c := range s.conns {
+		c.ltep = true
+	}
+	s.tracker.next = time.Now().Add(time.Hour)
+	s.place.away = true // so that it is back
+	s.stepAside()
+	if s.place.away || !s.tracker.next.IsZero() {
+		t.Errorf("away is %v, the next announce at %v", s.place.away, s.tracker.next)
+	}
+	for _, c := range s.conns {
+		var hello extended
+		if len(c.out.msgs) != 1 {
+			t.Fatalf("rank %d was sent %d messages, want 1", c.rank, len(c.out.msgs))
+		}
+		if err := bencode.Unmarshal(c.out.msgs[0].ExtendedPayload, &hello); err != nil || hello.Murder.Away != 0 || hello.Murder.Rank != 7 {
+			t.Errorf("rank %d was told %+v, %v", c.rank, hello.Murder, err)
+		}
+	}
+	s.place.away = true
+	s.hello(s.conns[0])
+	var hello extended
+	if err := bencode.Unmarshal(s.conns[0].out.msgs[1].ExtendedPayload, &hello); err != nil || hello.Murder.Away != 1 {
+		t.Errorf("who is away tells %+v, %v", hello.Murder, err)
+	}
+	if !s.announcement(announce.None).Away {
+		t.Error("the tracker is not told")
 	}
 }

@@ -230,6 +230,7 @@ func (s *Swarm) loop(ctx context.Context) error {
 func (s *Swarm) tick(ctx context.Context, now time.Time) error {
 	s.adopt(now)
 	s.picker.Tick()
+	s.stepAside()
 	s.subscribe()
 	for _, c := range s.conns {
 		s.tickConn(c, now)

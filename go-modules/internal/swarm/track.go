@@ -77,7 +77,7 @@ func (s *Swarm) announcement(ev announce.Event) announce.Request {
 		Infohash: s.cfg.Torrent.Infohash, PeerID: s.peerID, IP: s.cfg.IP, Port: s.port(),
 		Uploaded: st.BytesUp, Downloaded: st.BytesFromSeed + st.BytesFromPeers,
 		Left: s.cfg.Torrent.Size - s.bytesHave(), Event: ev,
-		NumWant: wantConns,
+		NumWant: wantConns, Away: s.place.away,
 	}
 }
 

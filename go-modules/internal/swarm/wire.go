@@ -27,6 +27,7 @@ type murderKey struct {
 	Rank    int `bencode:"rank"`    // its place in the trees plus one, 0 for none
 	Request int `bencode:"request"` // the longest request that it serves, in bytes
 	Seeder  int `bencode:"seeder"`  // 1: the origin of the artifact
+	Away    int `bencode:"away"`    // 1: it stays out of the trees, for it is too slow for them
 }
 
 // greet sends what a connection begins with: extensions, what we have, and that we serve. Nobody is
@@ -56,6 +57,9 @@ func (s *Swarm) hello(c *conn) {
 	}
 	if s.cfg.Seeder {
 		hello.Murder.Seeder = 1
+	}
+	if s.place.away {
+		hello.Murder.Away = 1
 	}
 	c.out.send(pp.Message{
 		Type: pp.Extended, ExtendedID: pp.HandshakeExtendedID,
@@ -144,6 +148,7 @@ func (s *Swarm) extended(c *conn, msg *pp.Message) {
 		if id := hello.M[feedName]; id > 0 && id < 1<<8 {
 			c.feedID = pp.ExtensionNumber(id)
 		}
+		c.away = hello.Murder.Away == 1
 		s.meetRank(c, hello.Murder.Rank-1)
 	}
 }

@@ -26,6 +26,7 @@ func TestParseAnnounce(t *testing.T) {
 		{"event=stopped", func(a *announcement) { a.event = announce.Stopped }},
 		{"event=paused", func(*announcement) {}},
 		{"numwant=0", func(a *announcement) { a.want = 0 }},
+		{"away=1", func(a *announcement) { a.peer.Away = true }},
 		{"numwant=7", func(a *announcement) { a.want = 7 }},
 		{"numwant=-1", func(*announcement) {}},
 		{"numwant=100000", func(a *announcement) { a.want = 200 }},

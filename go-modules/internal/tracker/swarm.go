@@ -13,6 +13,8 @@ type Peer struct {
 	Addr netip.AddrPort
 	// Left, Uploaded and Downloaded are bytes; Left 0 makes it a seeder.
 	Left, Uploaded, Downloaded int64
+	// Away: it stays out of the trees, for it is too slow for them.
+	Away bool
 	// Seen is when it announced last.
 	Seen time.Time
 

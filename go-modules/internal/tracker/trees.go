@@ -79,7 +79,8 @@ func (t *trees) neighbours(rng *rand.Rand, self *Peer, peers []*Peer) []*Peer {
 	}
 	if self.rank != noRank {
 		shape := topology.Shape{Stripes: t.stripes, Peers: t.ranks.Size()}
-		for _, rank := range shape.Neighbours(self.rank, t.ranks.Present) {
+		present := func(rank int) bool { return t.ranks.Present(rank) && (t.byRank[rank] == nil || !t.byRank[rank].Away) }
+		for _, rank := range shape.Neighbours(self.rank, present) {
 			if rank == topology.Seeder {
 				chosen = append(chosen, someOrigins(rng, self, peers)...)
 			} else {

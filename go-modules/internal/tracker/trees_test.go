@@ -42,6 +42,43 @@ func TestPlacesInTheTrees(t *testing.T) {
 	}
 }
 
+// TestWhoStepsAside: of 40 peers, rank 30 has its stripes from 14 and 31. When 14 is too slow, it is told of others instead, until 14 is back.
+func TestWhoStepsAside(t *testing.T) {
+	r := registered(t, Config{Expect: 40})
+	r.mustDecide(t, own(0, 0, announce.Started))
+	for rank := range 40 {
+		r.mustDecide(t, own(rank+1, 1000, announce.Started))
+	}
+	told := func() map[[20]byte]bool {
+		ids := map[[20]byte]bool{}
+		for _, p := range r.mustDecide(t, own(30+1, 1000, announce.None)).peers {
+			ids[p.ID] = true
+		}
+		return ids
+	}
+	parent := own(14+1, 1000, announce.None)
+	before := told()
+	if !before[parent.peer.ID] {
+		t.Fatal("rank 30 was not told of its parent")
+	}
+	parent.peer.Away = true
+	r.mustDecide(t, parent)
+	aside := told()
+	others := 0
+	for id := range aside {
+		if !before[id] {
+			others++
+		}
+	}
+	if aside[parent.peer.ID] || others == 0 {
+		t.Errorf("the parent stepped aside; it is told of: %v; of others: %d", aside[parent.peer.ID], others)
+	}
+	r.mustDecide(t, own(14+1, 1000, announce.None))
+	if back := told(); !back[parent.peer.ID] {
+		t.Error("the parent is back, and is not told of")
+	}
+}
+
 func TestForeignClientsAreOutsideTheTrees(t *testing.T) {
 	r := registered(t, Config{Expect: 10})
 	r.mustDecide(t, own(0, 0, announce.Started))

@@ -1,0 +1,215 @@
+package policy
+
+import (
+	"slices"
+	"testing"
+)
+
+// slowly lets both parents get many pieces in each tick, and us one of each, until the first does not feed us any more, or
+// for most ticks. It returns their number. next is the first piece that the parents lack.
+func slowly(p *Picker, next *int, most int) int {
+	for tick := range most {
+		for range 4 * slowBy {
+			p.PeerHas(first, *next)
+			p.PeerHas(second, *next)
+			*next++
+		}
+		for _, id := range []PeerID{first, second} {
+			for _, blk := range p.Pick(id, 10)[:1] {
+				p.Received(id, blk)
+				p.Verified(blk.Piece, true)
+			}
+		}
+		p.Tick()
+		if p.Feeder(0) != first {
+			return tick + 1
+		}
+	}
+	return most
+}
+
+// TestTooSlowForTheTrees: a peer whose own link is the cause leaves its parents to others, is served by whoever has something to
+// spare, and tries its parents again later.
+func TestTooSlowForTheTrees(t *testing.T) {
+	const third = PeerID(3)
+	p, next := newStriped(4000, 200), 0
+	addPeer(p, third, upTo(100)...)
+	if ticks := slowly(p, &next, hopeless); ticks > 3*memory || p.Feeder(0) != NoPeer || p.Feeder(1) != NoPeer {
+		t.Fatalf("after %d ticks the stripes come from peers %d and %d, want nobody", ticks, p.Feeder(0), p.Feeder(1))
+	}
+	if got := p.Pick(third, 10); len(got) != 1 {
+		t.Errorf("somebody with pieces to spare was asked for %v, want one piece", got)
+	}
+	for range yieldTicks {
+		if p.quiet = 0; p.Feeder(0) != NoPeer {
+			t.Fatal("it came back too early")
+		}
+		p.Tick()
+	}
+	if p.Feeder(0) != first || p.Feeder(1) != second {
+		t.Errorf("after a while the stripes come from peers %d and %d, want the parents", p.Feeder(0), p.Feeder(1))
+	}
+}
+
+// TestTooSlowAndStarving: nobody serves it out of turn, so it asks its parents again at once.
+func TestTooSlowAndStarving(t *testing.T) {
+	p, next := newStriped(4000, 200), 0
+	slowly(p, &next, hopeless)
+	for range patience + mostUsual*silences {
+		p.Tick()
+	}
+	if p.Feeder(0) != first || p.Feeder(1) != second {
+		t.Errorf("nothing comes, and the stripes come from peers %d and %d, want the parents", p.Feeder(0), p.Feeder(1))
+	}
+}
+
+// TestSlowOriginIsNoReason: a peer that only the origin feeds cannot know whose link is slow.
+func TestSlowOriginIsNoReason(t *testing.T) {
+	p := newStriped(400, 100)
+	p.SetParents(0, 1, origin)
+	p.SetParents(1, 1, origin)
+	for range 4 * memory {
+		blk := p.Pick(origin, 10)[0]
+		p.Received(origin, blk)
+		p.Verified(blk.Piece, true)
+		p.Tick()
+	}
+	if p.Feeder(0) != origin || p.Feeder(1) != origin {
+		t.Errorf("the stripes come from peers %d and %d, want the origin", p.Feeder(0), p.Feeder(1))
+	}
+}
+
+// TestOneSlowFeederIsNoReason: the other stripe flows, so it is not our link.
+func TestOneSlowFeederIsNoReason(t *testing.T) {
+	p, next := newStriped(4000, 200), 0
+	for range 2 * memory {
+		for range 4 * slowBy {
+			p.PeerHas(first, next)
+			p.PeerHas(second, next)
+			next++
+		}
+		fetch(p, first)
+		for _, blk := range p.Pick(second, 1) {
+			p.Received(second, blk)
+			p.Verified(blk.Piece, true)
+		}
+		p.Pick(second, 10) // it owes something all the time
+		p.Tick()
+		if p.Feeder(0) != first {
+			t.Fatal("the feeder of the stripe that flows was left")
+		}
+	}
+}
+
+// TestStillTooSlow: each time it tries its parents again and is still too slow, it waits twice as long before the next; it is away for
+// others all the time.
+func TestStillTooSlow(t *testing.T) {
+	p, next := newStriped(40000, 200), 0
+	for want := yieldTicks; want <= 2*mostYieldTicks; want *= 2 {
+		if slowly(p, &next, hopeless); p.Feeder(0) != NoPeer || !p.Away() {
+			t.Fatalf("the stripe comes from peer %d (away: %v)", p.Feeder(0), p.Away())
+		}
+		ticks := 0
+		for ; p.Feeder(0) == NoPeer; ticks++ {
+			if p.quiet = 0; !p.Away() {
+				t.Fatal("it is back for others before it has shown that it keeps up")
+			}
+			p.Tick()
+		}
+		if ticks != min(want, mostYieldTicks) {
+			t.Errorf("it tried again after %d ticks, want %d", ticks, min(want, mostYieldTicks))
+		}
+	}
+}
+
+// TestBackInTheTrees: it was only for a while, and it gets what its parents get.
+func TestBackInTheTrees(t *testing.T) {
+	p, next := newStriped(40000, 200), 0
+	slowly(p, &next, hopeless)
+	for ticks := 0; p.Away(); ticks++ {
+		if ticks > yieldTicks+2*memory {
+			t.Fatal("it stays away")
+		}
+		for range 4 {
+			p.PeerHas(first, next)
+			p.PeerHas(second, next)
+			next++
+		}
+		for p.quiet = 0; len(p.Pick(first, 8))+len(p.Pick(second, 8)) > 0; {
+			for _, id := range []PeerID{first, second} {
+				for _, blk := range slices.Clone(p.peer(id).owes) {
+					p.Received(id, blk)
+					p.Verified(blk.Piece, true)
+				}
+			}
+		}
+		p.Tick()
+	}
+	if p.Feeder(0) != first || p.Feeder(1) != second {
+		t.Errorf("the stripes come from peers %d and %d, want the parents", p.Feeder(0), p.Feeder(1))
+	}
+}
+
+// TestOneMuchFasterFeederIsEnough: of the other nothing is known, for its have messages wait behind its blocks.
+func TestOneMuchFasterFeederIsEnough(t *testing.T) {
+	p := newStriped(4000, 200)
+	next := 0
+	for range 2 * memory {
+		for range 4 * slack {
+			p.PeerHas(first, next)
+			next++
+		}
+		for _, blk := range p.Pick(first, 10)[:1] {
+			p.Received(first, blk)
+			p.Verified(blk.Piece, true)
+		}
+		if p.Tick(); p.Away() {
+			return
+		}
+	}
+	t.Error("it stays in the trees")
+}
+
+// TestWhoLeavesTakesAllBack: what was asked of the parents would still come before what their children wait for.
+func TestWhoLeavesTakesAllBack(t *testing.T) {
+	p, next := newStriped(4000, 200), 0
+	var asked []Request
+	for tick := 0; !p.Away(); tick++ {
+		for range 4 * slowBy {
+			p.PeerHas(first, next)
+			p.PeerHas(second, next)
+			next++
+		}
+		for _, id := range []PeerID{first, second} {
+			p.Pick(id, 10)
+			p.Ahead(id, 10)
+			blk := p.peer(id).owes[0]
+			p.Received(id, blk)
+			p.Verified(blk.Piece, true)
+		}
+		asked = asked[:0]
+		for _, id := range []PeerID{first, second} {
+			for _, blk := range p.peer(id).owes {
+				asked = append(asked, Request{id, blk})
+			}
+		}
+		p.Revoked()
+		if p.Tick(); tick > hopeless {
+			t.Fatal("it stays in the trees")
+		}
+	}
+	revoked := p.Revoked()
+	for _, r := range asked {
+		if !slices.Contains(revoked, r) {
+			t.Errorf("%v was not taken back", r)
+		}
+	}
+	if len(revoked) != len(asked) || len(p.peer(first).owes)+len(p.peer(second).owes) > 0 {
+		t.Errorf("%d requests were taken back, want %d", len(revoked), len(asked))
+	}
+	for _, r := range asked {
+		if !p.fresh.has(r.Block.Piece) {
+			t.Errorf("piece %d counts as begun", r.Block.Piece)
+		}
+	}
+}
