@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--size", type=_size, default="112M", help="of the artifact: 112M")
     run.add_argument("--stagger", type=float, default=0, help="seconds over which the peers start")
     run.add_argument("--slow", type=float, default=0, help="Mbit/s of the link of the peer in the middle")
+    run.add_argument("--slows", type=int, default=1, help="so many peers with such a link, at equal distances")
     run.add_argument("--delay", type=float, default=0, help="milliseconds that the first peer's round trips take")
     run.add_argument("--files", type=int, default=1, help="so many files of together that size (murder only, as what follows)")
     there = run.add_mutually_exclusive_group()
@@ -128,7 +129,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.files > 1 and not system.trees:
         print(f"bench: {system.name} has only whole files", file=sys.stderr)
         return 2
-    layout = Layout(options.peers if options.rate else 1, options.rate, options.slow, options.delay, memory=not options.disk)
+    peers = options.peers if options.rate else 1
+    layout = Layout(peers, options.rate, options.slow, options.slows, options.delay, memory=not options.disk)
     case = contents.Case(options.files, options.size // options.files, prepare=options.prepare)
     outcomes, program = [], str(options.program or stamps.checkout())
     with Rig.up(layout) as rig:

@@ -22,7 +22,7 @@ class Outcome:
     limit: float  # F/B in seconds
     case: str = ""  # which artifact, where a scenario has several
     files: int = 1  # in the artifact
-    slowed: int | None = None  # the peer with another link, which the figures leave out
+    slowed: list[int] = field(default_factory=list)  # the peers with other links, which the figures leave out
     served: float = 0.0  # seconds until the origin was ready
     target: float | None = None  # what is wanted of the scenario's main number, in its unit
     starts: list[float] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Figures:
     @classmethod
     def of(cls, outcome: Outcome) -> Figures:
         since = max(outcome.starts)
-        ends = [max(time - since, 0.0) for number, time in enumerate(outcome.times) if number != outcome.slowed]
+        ends = [max(time - since, 0.0) for number, time in enumerate(outcome.times) if number not in outcome.slowed]
         delivered = outcome.peers * outcome.size
         used, twice = outcome.cpu, [peer["bytes_received_twice"] for peer in outcome.figures if "bytes_received_twice" in peer]
         links = bool(outcome.rate)

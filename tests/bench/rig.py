@@ -39,14 +39,15 @@ class Layout:
 
     peers: int
     rate: float
-    slow: float = 0  # Mbit/s of the link of the peer in the middle, where it is another one
+    slow: float = 0  # Mbit/s of the links of some peers, where they are others
+    slows: int = 1  # how many these are
     delay: float = 0  # milliseconds that every round trip between the first peer and the others takes longer
     memory: bool = True  # files are in memory; otherwise below the directory for temporary files
 
     @property
-    def slowed(self) -> int | None:
-        """Return which peer, counted from 0, has the slow link."""
-        return self.peers // 2 if self.slow else None
+    def slowed(self) -> list[int]:
+        """Return which peers, counted from 0, have slow links: one in the middle, or several at equal distances."""
+        return [self.peers * (2 * number + 1) // (2 * self.slows) for number in range(self.slows)] if self.slow else []
 
     def limit(self, size: int) -> float:
         """Return F/B: the seconds that one link needs for size bytes; 1 without limits, where times are seconds."""
@@ -166,8 +167,8 @@ class Rig:
             fleet = Fleet.up(layout.peers if rate else 0, rate=rate, firewall=False, light=True)
             stack.callback(fleet.down)
             lighten(fleet)
-            if layout.slowed is not None:
-                _limit(fleet, layout.slowed + 1, layout.slow)
+            for number in layout.slowed:
+                _limit(fleet, number + 1, layout.slow)
             if layout.delay:
                 stack.enter_context(_long_cable(fleet, 1, layout.delay))
             cgroup = _cgroups() / directory.name

@@ -57,6 +57,13 @@ FULL = [
     Scenario("two-hundred", "200 peers, 5 Mbit/s, 28 MB", Layout(200, 5), 28 * MB, MOST, repeat=1),
     Scenario("staggered", "11 peers that start over 5 s, 100 Mbit/s, 112 MB, from the last start", ELEVEN, 112 * MB, stagger=5),
     Scenario("slow", "11 peers, one of them with 10 Mbit/s: the others", Layout(11, 100, slow=10), 112 * MB, repeat=2),
+    Scenario(
+        "slow-several",
+        "20 peers, 50 Mbit/s, three of them with 5 Mbit/s: the others",
+        Layout(20, 50, slow=5, slows=3),
+        56 * MB,
+        once=("chain", "libtorrent"),
+    ),
     Scenario("delay", "one pair, 100 Mbit/s, 50 ms round trip, 112 MB", Layout(1, 100, delay=50), 112 * MB, SWARMS, repeat=2),
     Scenario("pair", "one pair over loopback, 1 GB", PAIR, 1000 * MB, ALONE),
     Scenario("pair-over", "the same onto an older file of 1 GB", PAIR, 1000 * MB, ALONE, over=True),

@@ -40,8 +40,10 @@ def test_staggered_race_counts_from_the_last_start():
 
 
 def test_slow_peer_is_left_out_of_the_times():
-    figures = Figures.of(raced(times=[10.5, 11.0, 95.0, 10.0], slowed=2))
+    figures = Figures.of(raced(times=[10.5, 11.0, 95.0, 10.0], slowed=[2]))
     assert figures.last == pytest.approx(1.1)
+    figures = Figures.of(raced(times=[10.5, 95.0, 95.0, 10.0], slowed=[1, 2]))
+    assert figures.last == pytest.approx(1.05)
 
 
 def test_race_without_links_has_no_bytes_of_them():

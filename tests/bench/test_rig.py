@@ -1,4 +1,4 @@
-"""How much memory a race is given before it begins, and what a seat writes down of its commands."""
+"""Which peers are slow, how much memory a race is given before it begins, and what a seat writes down of its commands."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ import pytest
 
 from bench.race import _commands
 from bench.rig import LEAD, Layout, Memory, Seat
+
+
+def test_slow_peers_stand_at_equal_distances():
+    assert Layout(11, 100).slowed == []
+    assert Layout(11, 100, slow=10).slowed == [5]
+    assert Layout(20, 50, slow=5, slows=3).slowed == [3, 10, 16]
 
 
 def test_memory_is_made_ready_for_every_peer():
