@@ -125,7 +125,7 @@ func TestSeveralSlowPeers(t *testing.T) {
 	for _, test := range []struct {
 		hosts, seeds int
 		most         float64
-	}{{30, 16, 1.6}, {60, 4, 1.5}} {
+	}{{30, 8, 1.6}, {60, 2, 1.5}} {
 		sum, worst := 0.0, 0.0
 		for seed := range test.seeds {
 			cfg := fleet(test.hosts, 100, 64<<10)
