@@ -5,15 +5,28 @@ import (
 	"testing"
 )
 
+// bothGet lets both parents get n pieces more. next is the first that they lack.
+func bothGet(p *Picker, next *int, n int) {
+	for range n {
+		p.PeerHas(first, *next)
+		p.PeerHas(second, *next)
+		*next++
+	}
+}
+
+// comeFrom fails the test unless the two stripes come from these peers.
+func comeFrom(t *testing.T, p *Picker, zero, one PeerID) {
+	t.Helper()
+	if p.Feeder(0) != zero || p.Feeder(1) != one {
+		t.Errorf("the stripes come from peers %d and %d, want %d and %d", p.Feeder(0), p.Feeder(1), zero, one)
+	}
+}
+
 // slowly lets both parents get many pieces in each tick, and us one of each, until the first does not feed us any more, or
 // for most ticks. It returns their number. next is the first piece that the parents lack.
 func slowly(p *Picker, next *int, most int) int {
 	for tick := range most {
-		for range 4 * slowBy {
-			p.PeerHas(first, *next)
-			p.PeerHas(second, *next)
-			*next++
-		}
+		bothGet(p, next, 4*slowBy)
 		for _, id := range []PeerID{first, second} {
 			for _, blk := range p.Pick(id, 10)[:1] {
 				p.Received(id, blk)
@@ -46,9 +59,7 @@ func TestTooSlowForTheTrees(t *testing.T) {
 		}
 		p.Tick()
 	}
-	if p.Feeder(0) != first || p.Feeder(1) != second {
-		t.Errorf("after a while the stripes come from peers %d and %d, want the parents", p.Feeder(0), p.Feeder(1))
-	}
+	comeFrom(t, p, first, second)
 }
 
 // TestTooSlowAndStarving: nobody serves it out of turn, so it asks its parents again at once.
@@ -58,9 +69,7 @@ func TestTooSlowAndStarving(t *testing.T) {
 	for range patience + mostUsual*silences {
 		p.Tick()
 	}
-	if p.Feeder(0) != first || p.Feeder(1) != second {
-		t.Errorf("nothing comes, and the stripes come from peers %d and %d, want the parents", p.Feeder(0), p.Feeder(1))
-	}
+	comeFrom(t, p, first, second)
 }
 
 // TestSlowOriginIsNoReason: a peer that only the origin feeds cannot know whose link is slow.
@@ -74,20 +83,14 @@ func TestSlowOriginIsNoReason(t *testing.T) {
 		p.Verified(blk.Piece, true)
 		p.Tick()
 	}
-	if p.Feeder(0) != origin || p.Feeder(1) != origin {
-		t.Errorf("the stripes come from peers %d and %d, want the origin", p.Feeder(0), p.Feeder(1))
-	}
+	comeFrom(t, p, origin, origin)
 }
 
 // TestOneSlowFeederIsNoReason: the other stripe flows, so it is not our link.
 func TestOneSlowFeederIsNoReason(t *testing.T) {
 	p, next := newStriped(4000, 200), 0
 	for range 2 * memory {
-		for range 4 * slowBy {
-			p.PeerHas(first, next)
-			p.PeerHas(second, next)
-			next++
-		}
+		bothGet(p, &next, 4*slowBy)
 		fetch(p, first)
 		for _, blk := range p.Pick(second, 1) {
 			p.Received(second, blk)
@@ -130,11 +133,7 @@ func TestBackInTheTrees(t *testing.T) {
 		if ticks > yieldTicks+2*memory {
 			t.Fatal("it stays away")
 		}
-		for range 4 {
-			p.PeerHas(first, next)
-			p.PeerHas(second, next)
-			next++
-		}
+		bothGet(p, &next, 4)
 		for p.quiet = 0; len(p.Pick(first, 8))+len(p.Pick(second, 8)) > 0; {
 			for _, id := range []PeerID{first, second} {
 				for _, blk := range slices.Clone(p.peer(id).owes) {
@@ -145,9 +144,7 @@ func TestBackInTheTrees(t *testing.T) {
 		}
 		p.Tick()
 	}
-	if p.Feeder(0) != first || p.Feeder(1) != second {
-		t.Errorf("the stripes come from peers %d and %d, want the parents", p.Feeder(0), p.Feeder(1))
-	}
+	comeFrom(t, p, first, second)
 }
 
 // TestOneMuchFasterFeederIsEnough: of the other nothing is known, for its have messages wait behind its blocks.
@@ -175,11 +172,7 @@ func TestWhoLeavesTakesAllBack(t *testing.T) {
 	p, next := newStriped(4000, 200), 0
 	var asked []Request
 	for tick := 0; !p.Away(); tick++ {
-		for range 4 * slowBy {
-			p.PeerHas(first, next)
-			p.PeerHas(second, next)
-			next++
-		}
+		bothGet(p, &next, 4*slowBy)
 		for _, id := range []PeerID{first, second} {
 			p.Pick(id, 10)
 			p.Ahead(id, 10)
