@@ -90,7 +90,8 @@ options:
       - Files and directories of the host that may hold parts of the artifact, such as an older version at another
         place. What is at O(dest) is always looked at, and comes first.
       - A file is found by its path below a directory, or by its size, whatever it is called. Of one that has changed, the
-        pieces are taken that are still at their place in it.
+        pieces are taken that are still at their place in it. Of a large file (256 pieces or more) 64 of its pieces are tried
+        first; when none of them is the same, as in an archive that was compressed anew, the rest is not looked at.
       - Paths that are not there are passed over. Nothing in them is changed, and nothing is linked to them.
     type: list
     elements: path

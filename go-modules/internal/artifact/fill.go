@@ -29,19 +29,27 @@ type part struct {
 	taken   int // index of the choice that is in the buffer
 }
 
-// piece finds piece i: first with the likeliest choice for each file, then with others for one file at a time.
+// piece brings piece i into the staging, if it can be found.
 func (f *filler) piece(i int) (bool, error) {
 	if f.have[i] {
 		return true, nil
 	}
+	if !f.find(i) {
+		return false, nil
+	}
+	return true, f.keep(i)
+}
+
+// find brings piece i into the buffer: first with the likeliest choice for each file, then with others for one file at a time.
+func (f *filler) find(i int) bool {
 	if f.buffer == nil {
 		f.buffer = make([]byte, f.torrent.PieceSize(0))
 	}
 	if !f.split(i) {
-		return false, nil
+		return false
 	}
 	if f.right(i) {
-		return true, f.keep(i)
+		return true
 	}
 	tries := mostTries
 	for k := range f.parts {
@@ -53,14 +61,14 @@ func (f *filler) piece(i int) (bool, error) {
 			}
 			if tries--; f.right(i) {
 				f.prefer(p.file, p.choices[next])
-				return true, f.keep(i)
+				return true
 			}
 		}
 		if p.taken != likeliest && !f.read(p, likeliest) {
 			break
 		}
 	}
-	return false, nil
+	return false
 }
 
 // split finds the parts of a piece and reads each from the first choice that has it. It returns false when one has none, or

@@ -25,6 +25,7 @@ type reuse struct {
 	locals  []*local
 	moved   *moved // nil before search
 	cloned  []bool // by file: the staging holds a clone of some local file
+	skip    []bool // pieces that are not worth looking for; nil for none
 	clone   func(to, from int) error
 
 	mu   sync.Mutex
@@ -73,6 +74,10 @@ func (r *reuse) take(ctx context.Context, progress *atomic.Int64) error {
 	if len(r.locals) == 0 {
 		return nil
 	}
+	var err error
+	if r.skip, err = r.unlike(ctx); err != nil {
+		return err
+	}
 	if err := r.cloneFiles(ctx); err != nil {
 		return err
 	}
@@ -85,7 +90,7 @@ func (r *reuse) take(ctx context.Context, progress *atomic.Int64) error {
 	return inParallel(t.NumPieces(), hashers(0, t.NumPieces(), t.PieceLength), func() (func(i int) error, func()) {
 		f := &filler{reuse: r}
 		work := func(i int) (err error) {
-			if err = ctx.Err(); err == nil {
+			if err = ctx.Err(); err == nil && !r.skips(i) {
 				r.have[i], err = f.piece(i)
 			}
 			if progress != nil {
@@ -212,7 +217,7 @@ func (r *reuse) cloneFiles(ctx context.Context) error {
 	defer staged.close()
 	for i := range r.torrent.Files {
 		file := &r.torrent.Files[i]
-		if !file.regular() || file.Length < smallestClone || !r.clonable() {
+		if !file.regular() || file.Length < smallestClone || !r.clonable() || r.skipsAll(file) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
