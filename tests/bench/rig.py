@@ -30,6 +30,7 @@ SPARE = 2e9  # bytes that the programs themselves and the machine need besides
 
 HANDY = 6 * 10**9  # bytes of memory that are made ready at most
 LEAD = 256 * 10**6  # bytes of it that are free at a time, less than what a race uses until a host takes back what is free
+TIMES = 6  # times what is needed are made ready where no link limits: what is free is not used in the order in which it became free
 ENTRY = 8192  # bytes of memory that a file needs besides its content
 
 
@@ -55,7 +56,8 @@ class Layout:
 
     def needs(self, size: int, files: int) -> int:
         """Return how many bytes of memory to make ready for a race with an artifact of this size."""
-        return min(self.peers * (size + files * ENTRY), HANDY) if self.memory else 0
+        needed = self.peers * (size + files * ENTRY) * (1 if self.rate else TIMES)
+        return min(needed, HANDY) if self.memory else 0
 
     def lacking(self, size: float) -> str:
         """Return what is missing to hold so many bytes of everybody's files, or an empty string."""
