@@ -17,6 +17,8 @@ from .rig import Memory, Rig, Seat
 
 EVERY = 0.25  # seconds between two samples of the links
 WEIGHED = 25  # seats whose memory is read with each sample of the links; larger rigs are read less often
+PAIR = 2  # seats, whose memory is read more often, for without others to wait for they may be done and gone in a moment
+LOOKS = 10  # so many times as often
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -71,7 +73,12 @@ class Meter:
         self.samples.append(self.links())
 
     def _watch(self) -> None:
-        while not self._stop.wait(EVERY):
+        few = len(self._rig.seats) <= PAIR
+        while not self._stop.wait(EVERY if not few else EVERY / LOOKS):
+            if few:
+                self.weigh(*self._rig.seats)
+                if time.monotonic() - self.samples[-1].at < EVERY:
+                    continue
             self.samples.append(self.links())
             self._memory.give(sum(self.samples[-1].received[1:]) - sum(self.samples[0].received[1:]))
             if len(self.samples) % (len(self._rig.seats) // WEIGHED + 1) == 0:
