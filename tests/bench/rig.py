@@ -30,7 +30,7 @@ SPARE = 2e9  # bytes that the programs themselves and the machine need besides
 
 HANDY = 6 * 10**9  # bytes of memory that are made ready at most
 LEAD = 256 * 10**6  # bytes of it that are free at a time, less than what a race uses until a host takes back what is free
-TIMES = 6  # times what is needed are made ready where no link limits: what is free is not used in the order in which it became free
+TIMES = 6  # times what is needed are made ready where no link limits: what became free last is not what is used first
 ENTRY = 8192  # bytes of memory that a file needs besides its content
 
 
