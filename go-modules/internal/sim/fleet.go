@@ -7,12 +7,8 @@ import (
 	"corvus.murder/internal/tracker/topology"
 )
 
-const (
-	// soonest is how soon the tracker may be asked again by who lacks a feeder.
-	soonest = time.Second
-	// nearOrigin is as in the engine.
-	nearOrigin = 2
-)
+// soonest is how soon the tracker may be asked again by who lacks a feeder.
+const soonest = time.Second
 
 // announce sends an announce; the answer comes a round trip later.
 func (w *world) announce(n *node) {
@@ -142,27 +138,16 @@ func (w *world) arrange(n *node) {
 			ids[c.peer.rank] = c.id
 		}
 	}
-	here := func(r int) bool {
-		_, connected := ids[r]
-		return connected || n.dialing[r]
-	}
+	connected := func(r int) bool { _, ok := ids[r]; return ok }
+	here := func(r int) bool { return connected(r) || n.dialing[r] }
 	shape := topology.Shape{Stripes: w.shape.Stripes, Peers: n.seen}
-	for s, feeders := range shape.Feeders(n.rank, here) {
+	view := topology.View{Present: here, Connected: connected, Early: true, Aside: len(away) > 0}
+	for s, ranks := range shape.Choices(n.rank, view) {
 		var known []policy.PeerID
-		level := shape.Level(s, n.rank)
-		for i, r := range feeders {
-			id, connected := ids[r]
-			if i == 0 && !connected {
-				break // as in the engine: the backup is not for those whose parent is about to connect
-			}
-			if connected && (r != topology.Seeder || level <= nearOrigin || len(away) == 0) {
-				known = append(known, id)
-			}
+		for _, r := range ranks {
+			known = append(known, ids[r])
 		}
-		if len(away) > 0 && len(known) > 1 {
-			known = known[:1] // as in the engine
-		}
-		n.picker.SetParents(s, level, known...)
+		n.picker.SetParents(s, shape.Level(s, n.rank), known...)
 	}
 	w.revoke(n)
 	if len(away) > 0 && !n.lost {

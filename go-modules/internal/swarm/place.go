@@ -13,10 +13,6 @@ import (
 // connected yet. Without it everybody would take the seeder for its parent at the start.
 const settling = 2 * time.Second
 
-// nearOrigin is the lowest level in a tree that the seeder stands in for a parent on who has stepped aside. Farther down it would only seem to
-// be next: there are others in between, who are no neighbours of ours.
-const nearOrigin = 2
-
 // place is where the tracker has put this peer in the trees of the topology. Everybody works out its
 // own parents from the ranks that it is connected to, so that they are right the moment a connection
 // comes or goes.
@@ -94,30 +90,24 @@ func (s *Swarm) adopt(now time.Time) {
 	if p.stripes == 0 || p.rank == announce.NoRank || s.picker.Missing() == 0 {
 		return
 	}
-	early := now.Sub(p.since) < settling
-	shape := topology.Shape{Stripes: p.stripes, Peers: p.size}
-	present := func(rank int) bool {
+	view := topology.View{
+		Early:     now.Sub(p.since) < settling,
+		Aside:     s.anybody(func(c *conn) bool { return c.away }),
+		Connected: func(rank int) bool { return s.feeder(rank) != policy.NoPeer },
+	}
+	view.Present = func(rank int) bool {
 		if c := p.byRank[rank]; c != nil {
 			return !c.away
 		}
-		return early || rank == p.rank
+		return view.Early || rank == p.rank
 	}
-	// What is late is so, most likely, because of somebody who has stepped aside meanwhile. Whoever is the next choice has nothing to spare as long as our
-	// feeder is there, and would be late to its own children.
-	somebodyAway := s.anybody(func(c *conn) bool { return c.away })
-	for stripe, ranks := range shape.Feeders(p.rank, present) {
-		level := shape.Level(stripe, p.rank)
-		if somebodyAway && level > nearOrigin {
-			ranks = slices.DeleteFunc(ranks, func(rank int) bool { return rank == topology.Seeder })
+	shape := topology.Shape{Stripes: p.stripes, Peers: p.size}
+	for stripe, ranks := range shape.Choices(p.rank, view) {
+		var parents []policy.PeerID
+		for _, rank := range ranks {
+			parents = append(parents, s.feeder(rank))
 		}
-		parents := s.connected(ranks)
-		switch {
-		case early && len(ranks) > 0 && len(s.connected(ranks[:1])) == 0:
-			parents = nil // the backup, often the seeder itself, is not for those whose parent is about to connect
-		case somebodyAway && len(parents) > 1:
-			parents = parents[:1]
-		}
-		s.picker.SetParents(stripe, level, parents...)
+		s.picker.SetParents(stripe, shape.Level(stripe, p.rank), parents...)
 	}
 	s.subscribe()
 }
@@ -131,22 +121,18 @@ func (s *Swarm) placed() bool {
 	}
 	shape := topology.Shape{Stripes: p.stripes, Peers: p.size}
 	there := func(rank int) bool { return p.byRank[rank] == nil || !p.byRank[rank].away }
-	return !slices.ContainsFunc(shape.Feeders(p.rank, there), func(ranks []int) bool { return len(s.connected(ranks[:1])) == 0 })
+	return !slices.ContainsFunc(shape.Feeders(p.rank, there), func(ranks []int) bool { return s.feeder(ranks[0]) == policy.NoPeer })
 }
 
-// connected finds the connections of ranks, in their order; the seeder is one of them.
-func (s *Swarm) connected(ranks []int) []policy.PeerID {
-	var ids []policy.PeerID
-	for _, rank := range ranks {
-		if rank == topology.Seeder {
-			if id := s.origin(); id != policy.NoPeer {
-				ids = append(ids, id)
-			}
-		} else if c := s.place.byRank[rank]; c != nil && !c.away {
-			ids = append(ids, c.id)
-		}
+// feeder is the connection to a rank, or to the seeder, that may feed us; or NoPeer.
+func (s *Swarm) feeder(rank int) policy.PeerID {
+	if rank == topology.Seeder {
+		return s.origin()
 	}
-	return ids
+	if c := s.place.byRank[rank]; c != nil && !c.away {
+		return c.id
+	}
+	return policy.NoPeer
 }
 
 // origin is the connection to the seeder, or NoPeer.
