@@ -119,7 +119,7 @@ lint: test-lint ## the linters only; test-unit, -go, -sanity, -integration, -e2e
 $(PARTS:%=test-%) test-selinux: test-%: ready-%
 	@$(PYTHON) tests/tools/run $*
 
-bench: build .venv/ansible ## measure ours and every rival on one rig, about 90 minutes, results in docs/benchmarks/ (root)
+bench: build .venv/ansible ## measure ours and every rival on one rig, about 100 minutes, results in docs/benchmarks/ (root)
 	@tests/bench/ready
 	@$(PYTHON) tests/bench/bench full
 
