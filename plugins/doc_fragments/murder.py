@@ -23,6 +23,8 @@ notes:
     verified by its SHA-256 before every use.
   - Set the variable C(murder_program) to the path of a program that is installed on the host, for instance by a package,
     to have that one called and nothing sent.
+  - An option that is given empty text is refused, for a path would be the working directory then. A variable that may be empty
+    is left out by V({{ variable | default(omit, true\) }}).
   - Daemons need no service manager. They end by themselves when their work is over or when nobody has used them for long.
 """
 

@@ -86,7 +86,7 @@ func TestCoercePaths(t *testing.T) {
 	t.Setenv("HOME", "/home/ada")
 	check(t, coercePaths, []struct{ raw, want any }{
 		{"~/old, /srv/a", []string{"/home/ada/old", "/srv/a"}}, {[]any{"$HOME/x"}, []string{"/home/ada/x"}}, {"", []string{}},
-		{true, nil}, {[]any{"/a\x00b"}, nil},
+		{true, nil}, {[]any{"/a\x00b"}, nil}, {[]any{"/a", ""}, nil}, {"/a,", nil}, {[]any{" "}, []string{" "}},
 	})
 }
 

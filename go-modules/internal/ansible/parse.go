@@ -21,10 +21,10 @@ type Faults []string
 func (f Faults) Error() string { return strings.Join(f, "; ") }
 
 // Parse reads an argument file, a JSON object of options, into the variables of
-// the Spec; options that are not given or null get their defaults. Keys of
-// Ansible itself (_ansible_*) go into the Call as far as they are known. The
-// error is of type Faults when options are wrong; the Call is filled as far as
-// possible even then.
+// the Spec; options that are not given or null get their defaults, and those
+// that are given empty text are faults. Keys of Ansible itself (_ansible_*) go
+// into the Call as far as they are known. The error is of type Faults when
+// options are wrong; the Call is filled as far as possible even then.
 func (s *Spec) Parse(data []byte) (Call, error) {
 	for _, o := range s.options {
 		o.reset()

@@ -78,6 +78,7 @@ func TestParseTwiceStartsFromDefaults(t *testing.T) {
 }
 
 func TestParseFaults(t *testing.T) {
+	t.Setenv("MURDER_NOTHING", "")
 	for name, row := range map[string]struct {
 		args string
 		want []string
@@ -106,7 +107,16 @@ func TestParseFaults(t *testing.T) {
 		"exclusive":         {`{"dest": "/a", "torrent": "/t", "torrent_content": "eA=="}`, []string{"Options torrent, torrent_content exclude each other"}},
 		"one of, if":        {`{"dest": "/a"}`, []string{"One of the options torrent, torrent_content is required when state is present"}},
 		"required if":       {`{"dest": "/a", "state": "started"}`, []string{"Option src is required when state is started"}},
-		"both names":        {`{"dest": "/a", "path": "/b", "torrent": "/t"}`, []string{"Options dest, path are names of one option"}},
+		"empty path":        {`{"path": "", "torrent": "/t"}`, []string{`Option path: "" is empty; give it a value`}},
+		"empty by variable": {`{"dest": "$MURDER_NOTHING", "torrent": "/t"}`, []string{`Option dest: "$MURDER_NOTHING" is empty; give it a value`}},
+		"empty, not absent": {`{"dest": "/a", "torrent": ""}`, []string{`Option torrent: "" is empty; give it a value, or leave it out`}},
+		"empty, required if": {
+			`{"dest": "/a", "state": "started", "src": ""}`, []string{`Option src: "" is empty; give it a value, or leave it out`},
+		},
+		"empty secret": {
+			`{"dest": "/a", "torrent": "/t", "token": ""}`, []string{"Option token: the value is empty; give it a value, or leave it out"},
+		},
+		"both names": {`{"dest": "/a", "path": "/b", "torrent": "/t"}`, []string{"Options dest, path are names of one option"}},
 		"secret": {
 			`{"dest": "/a", "torrent": "/t", "token": ["s3cret"]}`, []string{"Option token: the value is not a string"},
 		},
@@ -224,7 +234,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, o := testSpec()
 		call, err := s.Parse(data)
-		if err == nil && (o.dest == "" && !call.Given["dest"] || o.port < 1 || o.port > 65535 || o.limit < 0) {
+		if err == nil && (o.dest == "" || o.port < 1 || o.port > 65535 || o.limit < 0) {
 			t.Errorf("%q is accepted as %+v", data, *o)
 		}
 		if _, err := s.line(Result{Msg: "done"}, call); err != nil {

@@ -29,6 +29,9 @@ func coercePaths(raw any) ([]string, error) {
 		if list[i], err = coercePath(list[i]); err != nil {
 			return nil, fmt.Errorf("has an element (number %d) that %w", i+1, err)
 		}
+		if list[i] == "" {
+			return nil, fmt.Errorf("has an element (number %d) that is empty; give it a path, or leave it out", i+1)
+		}
 	}
 	return list, err
 }

@@ -2,6 +2,7 @@ package ansible
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -160,6 +161,9 @@ func declare[T any](s *Spec, p *T, kind, name string, def T, usage string, coerc
 		if err == nil {
 			err = o.inRange(value)
 		}
+		if err == nil {
+			err = o.filled(value)
+		}
 		if err != nil {
 			o.value = nil // no rule shall judge by the default instead
 			return err
@@ -182,6 +186,19 @@ func empty(def any) bool {
 		return len(v) == 0
 	}
 	return false
+}
+
+// filled refuses text that is empty, of every option: a path that is "" would be the working directory, a checksum that is "" none
+// at all, and more often than not it comes of a variable that should have held something.
+func (o *Option) filled(value any) error {
+	switch {
+	case value != "":
+		return nil
+	case o.required:
+		return errors.New("is empty; give it a value")
+	default:
+		return errors.New("is empty; give it a value, or leave it out")
+	}
 }
 
 func (o *Option) inRange(value any) error {

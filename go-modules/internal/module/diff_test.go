@@ -49,7 +49,7 @@ func TestCheckAndDiffOfDaemons(t *testing.T) {
 	r.shown("murder_seed", absent, "after:map[torrent:absent]") // and the seeder that runs
 	r.shown("murder_tracker", stopped(r.tracker()), "after:map[state:stopped]")
 	for _, state := range []string{"stopped", "absent"} {
-		r.settled("murder_peer", r.peer(1).with("torrent", "").with("state", state))
+		r.settled("murder_peer", r.peer(1).with("torrent", nil).with("state", state))
 	}
 }
 

@@ -38,7 +38,7 @@ func TestTorrentComesFromTheTracker(t *testing.T) {
 	r.refused("murder_peer", r.byInfohash(4, strings.Repeat("12", 20)), "is not registered with this tracker; start its seeder first")
 	r.refused("murder_peer", r.byInfohash(4, infohash[1:]), "Option infohash", "is not 40 hex digits")
 	r.refused("murder_peer", r.byInfohash(4, infohash+"00"), "Option infohash", "is not 40 hex digits")
-	r.refused("murder_peer", r.byInfohash(4, infohash).with("tracker", ""), "Option tracker is required with infohash")
+	r.refused("murder_peer", r.byInfohash(4, infohash).with("tracker", nil), "Option tracker is required with infohash")
 	r.refused("murder_peer", r.byInfohash(4, infohash).with("torrent", "/x.torrent"), "torrent, torrent_content, infohash exclude each other")
 	if _, err := os.Stat(r.peer(4)["dest"].(string)); err == nil {
 		t.Error("a refused call made the destination")
