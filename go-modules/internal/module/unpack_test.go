@@ -240,16 +240,21 @@ func TestUnpackOfADirectory(t *testing.T) {
 
 func TestKilledUnpackingIsResumed(t *testing.T) {
 	r := newRig(t)
-	r.archive(testarchive.Tar(t, append(release, testarchive.Entry{Name: "more", Body: strings.Repeat("y", 2<<20), Mode: 0o600})...))
+	r.archive(testarchive.Tar(t, append(release, testarchive.Entry{Name: "more", Body: strings.Repeat("y", 4<<20), Mode: 0o600})...))
 	r.must(true, "murder_tracker", r.tracker())
 	r.must(true, "murder_seed", r.seed().with("upload_limit", "700K"))
 	r.must(true, "murder_peer", r.unpack(1).with("state", "started"))
-	pid, _, err := r.halfDone(1).Running()
+	inst := r.halfDone(1)
+	pid, _, err := inst.Running()
 	if err != nil {
 		t.Fatal(err)
 	}
 	staged := filepath.Join(r.dir, ".dest1.murder-*", "content", "data")
 	r.eventually("unpacking begins while the archive comes", func() bool { found, _ := filepath.Glob(staged); return len(found) > 0 })
+	var status peerStatus
+	if err := inst.Status(t.Context(), &status); err != nil || status.State != downloading || status.Stats.PiecesHave == status.Stats.Pieces {
+		t.Errorf("nothing of it was unpacked before all of it was there: %+v (%v)", status, err)
+	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
