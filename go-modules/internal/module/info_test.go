@@ -1,6 +1,7 @@
 package module
 
 import (
+	"crypto/sha1"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -100,6 +101,66 @@ func TestInfoTellsWhatRuns(t *testing.T) {
 	if peers := r.info("peer1")["peers"].([]any); len(peers) > 0 {
 		t.Errorf("stopped, but told of: %v", peers)
 	}
+}
+
+// whole lists everything below the rig's directory as snapshot does, also what the daemons have; only of their logs and of a
+// download that is being written, just that it is there.
+func (r *rig) whole() string {
+	r.t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(r.dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.Name() == "log" || entry.Name() == "content" {
+			fmt.Fprintln(&all, path)
+			return err
+		}
+		stat, err := entry.Info()
+		if err == nil {
+			content, _ := os.ReadFile(path)
+			fmt.Fprintln(&all, path, stat.Mode(), stat.ModTime(), sha1.Sum(content))
+		}
+		return err
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return all.String()
+}
+
+// TestInfoChangesNothing: neither where something runs nor where something was deployed, and is there or has gone since.
+func TestInfoChangesNothing(t *testing.T) {
+	r := newRig(t)
+	r.source(1000)
+	r.up()
+	for n := range 2 {
+		r.must(true, "murder_peer", r.quiet(n).with("state_dir", r.state("peer3")))
+	}
+	r.must(true, "murder_seed", r.seed().with("state", "stopped"))
+	if err := os.Remove(r.peer(0)["dest"].(string)); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("the peers have ended", func() bool {
+		left, _ := filepath.Glob(filepath.Join(r.state("peer3"), "peer-*"))
+		return len(left) == 0
+	})
+	r.must(true, "murder_seed", r.seed().with("upload_limit", len(r.source(4<<20))/20))
+	r.must(true, "murder_peer", r.peer(3).with("state", "started"))
+	r.halfDone(3)
+	before := r.whole()
+	for who, want := range map[string][4]int{"tracker": {1, 0, 0, 0}, "seed": {0, 1, 0, 0}, "peer3": {0, 0, 1, 2}} {
+		ask := options{"state_dir": r.state(who), "_ansible_diff": true}
+		for _, o := range []options{ask, ask.with("_ansible_check_mode", true), ask.with("dest", r.dir+"/")} {
+			res := r.must(false, "murder_info", o)
+			for i, list := range []string{"trackers", "seeders", "peers", "deploys"} {
+				if found := res[list].([]any); len(found) != want[i] {
+					t.Errorf("%v tells of %d %s, want %d: %v", o, len(found), list, want[i], found)
+				}
+			}
+		}
+	}
+	if after := r.whole(); after != before {
+		t.Errorf("asking has changed something; before:\n%s\nafter:\n%s", before, after)
+	}
+	has(t, one(t, r.info("peer3"), "peers"), options{"state": "downloading"}) // all the time
 }
 
 func TestInfoTellsWhatWasDeployed(t *testing.T) {
