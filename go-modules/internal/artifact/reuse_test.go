@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"context"
+	"crypto/sha1"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -226,6 +227,38 @@ func TestReuseCanBeInterrupted(t *testing.T) {
 	cancel()
 	if err := p.Reuse(ctx, make([]bool, torrent.NumPieces()), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestReuseOfWhatWillNotFit: where the rest has no room, Reuse says so, and before it copies anything; also where there is nothing to
+// be reused, for the disk may have been filled since the plan was made.
+func TestReuseOfWhatWillNotFit(t *testing.T) {
+	const pieceLength = 16 << 20
+	for name, old := range map[string]string{"nothing here": "", "an old version": random(1, pieceLength)} {
+		t.Run(name, func(t *testing.T) {
+			top := t.TempDir()
+			if old != "" {
+				must(t, os.WriteFile(top+"/dest", []byte(old), 0o644))
+			}
+			var fs unix.Statfs_t
+			must(t, unix.Statfs(top, &fs))
+			pieces := int(available(&fs)/pieceLength) + 4096
+			first := sha1.Sum([]byte(old))
+			torrent, err := Parse(singleFile(d{
+				"length": pieces * pieceLength, "piece length": pieceLength, "pieces": string(first[:]) + random(2, 20*(pieces-1)),
+			}))
+			must(t, err)
+			p := plan(t, torrent, PlaceOptions{Dest: top + "/dest"})
+			store, _, err := p.OpenStaging()
+			must(t, err)
+			defer store.Close()
+			have := make([]bool, pieces)
+			var progress atomic.Int64
+			err = p.reuseWith(t.Context(), have, &progress, unshared)
+			if !errors.Is(err, ErrNoSpace) || slices.Contains(have, true) || progress.Load() > 0 {
+				t.Errorf("%v, after looking at %d bytes for %d pieces", err, progress.Load(), count(have))
+			}
+		})
 	}
 }
 
