@@ -108,7 +108,17 @@ class Sandbox:
         for daemon in self.daemons():
             daemon.kill()
         wait_until(lambda: not self.daemons(), "the daemons of a test to end")
-        shutil.rmtree(self.directory)
+        remove(self.directory)
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory with all that is in it; who is not root has to open what a test has closed to writers."""
+    directory.chmod(0o700)
+    for folder, names, _ in os.walk(directory):
+        for path in (Path(folder, name) for name in names):
+            if not path.is_symlink():
+                path.chmod(0o700)  # before it is walked
+    shutil.rmtree(directory)
 
 
 def free_port() -> int:
