@@ -38,6 +38,10 @@ def make_hard_tree(top: Path) -> None:
     make_tree(top)
     os.link(top / "app/bin/run", top / "app/same")
     os.link(top / "app/lib/one byte", top / "again")
+    (top.parent / "beside").write_bytes(b"no part of the tree")
+    (top / "app/absolute").symlink_to(top.parent / "beside")
+    (top / "app/outside").symlink_to("../" * 5 + "beside")  # the same, from where a swarm has the tree
+    (top / "app/dangling").symlink_to("nowhere")
     with (top / "disk.img").open("wb") as disk:
         disk.truncate(4 * MB)
         disk.seek(2 * MB)
