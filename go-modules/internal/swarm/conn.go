@@ -111,13 +111,14 @@ func (p blockPool) Put(b *[]byte) {
 // reader decodes messages and hands them to the swarm's goroutine until the connection ends.
 func (s *Swarm) reader(ctx context.Context, c *conn) {
 	dec := pp.Decoder{R: c.r, Pool: blocks, MaxLength: s.maxMessage()}
+	taken := intake{nc: c.nc}
 	var ev event // one for all messages, for it cannot stay on the stack
 	for {
 		ev = event{c: c}
 		_ = c.nc.SetReadDeadline(time.Now().Add(readTimeout))
 		ev.err = dec.Decode(&ev.msg)
 		if ev.err == nil && ev.msg.Type == pp.Piece && !ev.msg.Keepalive {
-			if err := s.download.wait(ctx, len(ev.msg.Piece)); err != nil {
+			if err := s.download.wait(ctx, taken.more(s.download, len(ev.msg.Piece))); err != nil {
 				return
 			}
 		}

@@ -71,3 +71,30 @@ func (t *throttle) narrow(nc net.Conn) error {
 	}
 	return nil
 }
+
+// intake counts what a connection has brought: also what the kernel has taken in and nobody has read, for that has come over the link. A
+// connection may bring 64 KiB before we can say that it shall be less, half a tenth of what 10 Mbit/s allow in a second.
+type intake struct {
+	nc     net.Conn
+	unread int // bytes, when it was last looked at
+}
+
+// more is how many bytes have come since the last time, if n of them were read since; without a limit nobody asks.
+func (in *intake) more(limit *throttle, n int) int {
+	if limit == nil {
+		return n
+	}
+	before := in.unread
+	in.unread = queued(in.nc)
+	return max(0, n+in.unread-before)
+}
+
+// queued is how many bytes of a connection wait in the kernel to be read.
+func queued(nc net.Conn) (n int) {
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+		}
+	}
+	return n
+}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -141,5 +142,36 @@ func TestLongLinksAreReadAtOnce(t *testing.T) {
 	}
 	if !patient {
 		t.Errorf("after %d bytes it is still woken up for every byte", total)
+	}
+}
+
+// TestUnreadBytesCountAgainstTheLimit: they have come over the link; and each of them counts once.
+func TestUnreadBytesCountAgainstTheLimit(t *testing.T) {
+	from, to := connected(t)
+	const total, block = 32 << 10, 4 << 10
+	if _, err := from.Write(make([]byte, total)); err != nil {
+		t.Fatal(err)
+	}
+	// All of it is there when the last byte can be seen.
+	raw, err := to.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Read(func(uintptr) bool { return queued(to) == total }); err != nil {
+		t.Fatal(err)
+	}
+	in, limit := intake{nc: to}, newThrottle(1)
+	var counted []int
+	for range total / block {
+		if _, err := io.ReadFull(to, make([]byte, block)); err != nil {
+			t.Fatal(err)
+		}
+		counted = append(counted, in.more(limit, block))
+	}
+	if want := append([]int{total}, make([]int, total/block-1)...); !slices.Equal(counted, want) {
+		t.Errorf("counted %d, want %d", counted, want)
+	}
+	if n := in.more(nil, block); n != block {
+		t.Errorf("without a limit %d bytes count as %d", block, n)
 	}
 }
