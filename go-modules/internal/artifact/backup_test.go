@@ -71,7 +71,6 @@ func TestBackupOfAFile(t *testing.T) {
 	}
 }
 
-// TestNoBackupOfAFailure: when the new file cannot be placed there is nothing to back up.
 // TestCopiedBackupIsWhole: where a backup has to be copied, it has its name only when it is whole, so that a killed run leaves no half one.
 func TestCopiedBackupIsWhole(t *testing.T) {
 	for name, o := range map[string]PlaceOptions{"no links": {}, "in place": {UnsafeWrites: true}} {
@@ -123,6 +122,7 @@ func eventsOf(t *testing.T, dir string) func(name string) uint32 {
 	}
 }
 
+// TestNoBackupOfAFailure: when the new file cannot be placed there is nothing to back up.
 func TestNoBackupOfAFailure(t *testing.T) {
 	top := t.TempDir()
 	tree{"src": "new", "dest": "old"}.write(t, top)
