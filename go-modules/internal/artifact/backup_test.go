@@ -14,7 +14,7 @@ import (
 var backupName = regexp.MustCompile(`^/.*dest\.[0-9]+\.[0-9]{4}-[0-9]{2}-[0-9]{2}@[0-9:]{8}~$`)
 
 func TestBackup(t *testing.T) {
-	for _, exchange := range []bool{true, false} {
+	for _, rename := range everyRename {
 		top := t.TempDir()
 		src := tree{"f": "new", "d/f": "new"}.write(t, top+"/src")
 		dest := tree{"f": "old", "stranger": "kept"}.write(t, top+"/dest")
@@ -23,9 +23,7 @@ func TestBackup(t *testing.T) {
 		torrent, source := build(t, src)
 		p := plan(t, torrent, PlaceOptions{Dest: dest, Backup: true})
 		transfer(t, torrent, source, p)
-		if !exchange {
-			p.staging.renameat2 = cannotExchange
-		}
+		p.staging.renameat2 = rename
 		must(t, p.Place(t.Context()))
 		if !backupName.MatchString(p.Backup()) || inode(t, p.Backup()) != number {
 			t.Fatalf("the backup is %q", p.Backup())

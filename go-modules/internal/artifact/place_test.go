@@ -113,7 +113,7 @@ func TestForeignTorrentsGetUsualModes(t *testing.T) {
 }
 
 func TestStrangersStay(t *testing.T) {
-	for _, exchange := range []bool{true, false} {
+	for _, rename := range everyRename {
 		top := t.TempDir()
 		src := tree{"a": "new", "d/f": "new", "was a link/f": "new", "was a file/f": "new", "was empty": "new", "l": link("a")}.write(t, top+"/src")
 		dest := tree{
@@ -132,9 +132,7 @@ func TestStrangersStay(t *testing.T) {
 		torrent, source := build(t, src)
 		p := plan(t, torrent, PlaceOptions{Dest: dest})
 		transfer(t, torrent, source, p)
-		if !exchange {
-			p.staging.renameat2 = cannotExchange
-		}
+		p.staging.renameat2 = rename
 		must(t, p.Place(t.Context()))
 		for _, path := range strangers {
 			if inode(t, filepath.Join(dest, path)) != inodes[path] {
@@ -188,6 +186,18 @@ func TestFailureLeavesTheOld(t *testing.T) {
 			p.staging.renameat2 = func(int, string, int, string, uint) error { return unix.EXDEV }
 			return func() { p.staging.renameat2 = unix.Renameat2 }
 		},
+		"second of two renames": func(p *Plan, dest string) func() {
+			p.staging.renameat2 = func(_ int, _ string, _ int, _ string, flags uint) error {
+				if flags != 0 {
+					return unix.EINVAL
+				}
+				if _, err := os.Lstat(dest); err == nil {
+					t.Error("the old tree is not away yet")
+				}
+				return unix.EIO
+			}
+			return func() { p.staging.renameat2 = cannotExchange }
+		},
 		"a directory comes into the way": func(_ *Plan, dest string) func() {
 			must(t, errors.Join(os.Remove(dest+"/f"), os.MkdirAll(dest+"/f/full", 0o755)))
 			return func() { must(t, errors.Join(os.RemoveAll(dest+"/f"), os.WriteFile(dest+"/f", []byte("old"), 0o644))) }
@@ -210,10 +220,13 @@ func TestFailureLeavesTheOld(t *testing.T) {
 			p := plan(t, torrent, PlaceOptions{Dest: dest})
 			transfer(t, torrent, source, p)
 			undo := fail(p, dest)
-			before := listing(t, dest)
+			before, number := listing(t, dest), inode(t, dest)
 			err := p.Place(t.Context())
 			wantError(t, err, dest)
 			sameTree(t, listing(t, dest), before)
+			if inode(t, dest) != number {
+				t.Error("the directory is another one")
+			}
 			undo()
 			must(t, p.Place(t.Context()))
 			if read(t, dest+"/f") != "new" || read(t, dest+"/own/stranger") != "kept" {

@@ -94,13 +94,20 @@ func options(kind, top string) PlaceOptions {
 	return o
 }
 
-// cannotExchange is renameat2 on a filesystem that can only rename.
-func cannotExchange(fromDir int, from string, toDir int, to string, flags uint) error {
-	if flags != 0 {
-		return unix.EINVAL
+// renaming is renameat2 where nothing can be exchanged: a filesystem says EINVAL, a kernel that has no such call ENOSYS.
+func renaming(errno error) func(int, string, int, string, uint) error {
+	return func(fromDir int, from string, toDir int, to string, flags uint) error {
+		if flags != 0 {
+			return errno
+		}
+		return unix.Renameat(fromDir, from, toDir, to)
 	}
-	return unix.Renameat(fromDir, from, toDir, to)
 }
+
+var cannotExchange = renaming(unix.EINVAL)
+
+// everyRename are the ways of a kernel and its filesystems.
+var everyRename = []func(int, string, int, string, uint) error{renameat2, cannotExchange, renaming(unix.ENOSYS)}
 
 // diesBetween is cannotExchange whose process is killed when it is about to give the new tree its name.
 func diesBetween(fromDir int, from string, toDir int, to string, flags uint) error {
