@@ -98,6 +98,9 @@ func (p *Plan) validate(ctx context.Context, path string) error {
 		stderr.Reset()
 		command := exec.CommandContext(ctx, words[0], words[1:]...)
 		command.Stdout, command.Stderr = &stdout, &stderr
+		// A shell's children end with it when the time is over.
+		command.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+		command.Cancel = func() error { return unix.Kill(-command.Process.Pid, unix.SIGKILL) }
 		command.WaitDelay = 5 * time.Second // for what it has left in the background
 		return command.Run()
 	}

@@ -3,10 +3,14 @@ package artifact
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestSplitWords(t *testing.T) {
@@ -102,19 +106,47 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// TestValidateIsBounded: when its time is over the command ends, and with it what it has started, and the old artifact stays.
 func TestValidateIsBounded(t *testing.T) {
 	top := t.TempDir()
 	tree{"src": "new", "dest": "old"}.write(t, top)
 	torrent, source := build(t, top+"/src")
-	p := plan(t, torrent, PlaceOptions{Dest: top + "/dest", Validate: "sleep 600%s"})
-	p.command = []string{"sleep", "600"}
+	pipe, end := pipeAt(t, top+"/pipe")
+	p := plan(t, torrent, PlaceOptions{
+		Dest: top + "/dest", Validate: "sh -c 'exec 3>" + top + "/pipe; sleep 600 & echo begun >&3; wait' %s",
+	})
 	transfer(t, torrent, source, p)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	go cancel(errors.New("it takes too long"))
-	err := p.Place(ctx)
-	if err == nil || read(t, top+"/dest") != "old" {
-		t.Errorf("placed: %v", err)
+	placed := make(chan error, 1)
+	go func() { placed <- p.Place(ctx) }()
+	begun := make([]byte, len("begun\n"))
+	_, err := io.ReadFull(pipe, begun)
+	must(t, err)
+	must(t, end.Close())
+	cause := errors.New("it takes too long")
+	cancel(cause)
+	if _, err := io.Copy(io.Discard, pipe); err != nil {
+		t.Fatalf("a process of the command is left: %v", err)
 	}
+	err = <-placed
+	wantError(t, err, "Validation of "+top+"/dest was interrupted: it takes too long")
+	if !errors.Is(err, cause) || errors.Is(err, ErrValidate) || read(t, top+"/dest") != "old" {
+		t.Errorf("%v is of another kind, or the old artifact is gone", err)
+	}
+}
+
+// pipeAt makes a named pipe, which is read to its end when end is closed and no process has it open for writing any more.
+func pipeAt(t *testing.T, path string) (pipe, end *os.File) {
+	t.Helper()
+	must(t, unix.Mkfifo(path, 0o600))
+	pipe, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	must(t, err)
+	t.Cleanup(func() { pipe.Close() })
+	end, err = os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
+	must(t, err)
+	t.Cleanup(func() { end.Close() })
+	must(t, pipe.SetReadDeadline(time.Now().Add(patience)))
+	return pipe, end
 }
 
 func TestExpectedChecksum(t *testing.T) {

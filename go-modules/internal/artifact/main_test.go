@@ -38,6 +38,9 @@ func needRoot(t *testing.T, why string) {
 	}
 }
 
+// patience bounds what a test waits for.
+const patience = 20 * time.Second
+
 var sometime = time.Unix(1_600_000_000, 123_000_000)
 
 // tree describes files by path: content, or what the constructors below say.
