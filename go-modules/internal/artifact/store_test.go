@@ -167,7 +167,8 @@ func TestPaddingTakesNoRoom(t *testing.T) {
 	}
 }
 
-// TestNothingGoesThroughLinks puts links and other traps in the way of a store.
+// TestNothingGoesThroughLinks puts links and other traps in the way of a store. Some lead to the very content; small files are opened
+// otherwise than large ones.
 func TestNothingGoesThroughLinks(t *testing.T) {
 	bothWays(t, func(t *testing.T) {
 		for _, trap := range []struct {
@@ -178,35 +179,50 @@ func TestNothingGoesThroughLinks(t *testing.T) {
 				return errors.Join(os.Mkdir(root+"/d", 0o755), os.Symlink(outside+"/f", root+"/d/f"))
 			}},
 			{"directory is a link", func(root, outside string) error { return os.Symlink(outside, root+"/d") }},
-			{"link to the root itself", func(root, outside string) error { return os.Symlink(root, root+"/d") }},
+			{"link to the root itself", func(root, outside string) error {
+				return errors.Join(os.Symlink(root, root+"/d"), os.Link(outside+"/f", root+"/f"))
+			}},
 			{"file is a pipe", func(root, outside string) error {
 				return errors.Join(os.Mkdir(root+"/d", 0o755), unix.Mkfifo(root+"/d/f", 0o600))
 			}},
 			{"file is a directory", func(root, outside string) error { return os.MkdirAll(root+"/d/f", 0o755) }},
 			{"directory is a file", func(root, outside string) error { return os.WriteFile(root+"/d", nil, 0o644) }},
 		} {
-			t.Run(trap.name, func(t *testing.T) {
-				top := t.TempDir()
-				torrent, _ := build(t, tree{"d/f": "evil"}.write(t, top+"/src"))
-				root, outside := mkdir(t, top+"/root"), tree{"f": "good"}.write(t, top+"/outside")
-				must(t, trap.set(root, outside))
-				store, err := OpenStore(torrent, root, true)
-				must(t, err)
-				defer store.Close()
-				if _, err := store.WriteAt([]byte("evil"), 0); err == nil {
-					t.Error("written")
-				}
-				have, err := Verify(t.Context(), torrent, store, 1)
-				must(t, err)
-				if have[0] {
-					t.Error("verified through the trap")
-				}
-				if data, _ := os.ReadFile(outside + "/f"); string(data) != "good" {
-					t.Errorf("the file outside is %q", data)
-				}
-			})
+			for _, hashed := range []string{"good", content(smallFile + 1)} {
+				t.Run(fmt.Sprintf("%s, %d bytes", trap.name, len(hashed)), func(t *testing.T) {
+					top := t.TempDir()
+					torrent, _ := build(t, tree{"d/f": hashed}.write(t, top+"/src"))
+					root, outside := mkdir(t, top+"/root"), tree{"f": hashed}.write(t, top+"/outside")
+					must(t, trap.set(root, outside))
+					trapped(t, torrent, root)
+					if read(t, outside+"/f") != hashed {
+						t.Error("the file outside is another one")
+					}
+				})
+			}
 		}
 	})
+}
+
+// trapped demands that there is nothing to a store at root, whether it is for writing or not, and that nothing can be written there.
+func trapped(t *testing.T, torrent *Torrent, root string) {
+	t.Helper()
+	for _, write := range []bool{false, true} {
+		store, err := OpenStore(torrent, root, write)
+		must(t, err)
+		defer store.Close()
+		have, err := Verify(t.Context(), torrent, store, 1)
+		must(t, err)
+		if slices.Contains(have, true) {
+			t.Errorf("verified through the trap; for writing: %v", write)
+		}
+		if _, err := store.ReadAt(make([]byte, 4), 0); err == nil {
+			t.Errorf("read through the trap; for writing: %v", write)
+		}
+		if _, err := store.WriteAt([]byte("evil"), 0); err == nil {
+			t.Error("written")
+		}
+	}
 }
 
 func TestLongPaths(t *testing.T) {
