@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"errors"
+	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -152,14 +153,15 @@ func immutable(path string) error {
 		show(path), showFlags(flags&flagsOfClosing), show(path))
 }
 
-// closeFlags sets the flags that can be set only when all else is done, on an artifact that is in place beneath top.
+// closeFlags sets the flags that can be set only when all else is done, on an artifact that is in place beneath top, and brings
+// them to disk.
 func (p *Plan) closeFlags(top *root) error {
 	if p.flags == nil || p.flags.set&flagsOfClosing == 0 {
 		return nil
 	}
 	c := cursor{root: top}
 	defer c.close()
-	return p.entries(func(path string, dir bool) error {
+	err := p.entries(func(path string, dir bool) error {
 		at, name, err := c.at(path)
 		if err == nil {
 			err = p.flags.setFlags(at, name, dir, flagsOfClosing)
@@ -169,6 +171,21 @@ func (p *Plan) closeFlags(top *root) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	if p.torrent.Single {
+		var file *os.File
+		if file, _, err = top.file(p.base, unix.O_RDONLY); err == nil {
+			err = errors.Join(syncFile(file), file.Close())
+		}
+	} else {
+		err = syncTree(top.fd())
+	}
+	if err != nil {
+		return p.writeError(err)
+	}
+	return nil
 }
 
 // entries calls visit for what of the artifact has flags: files, then directories, children first. Paths are beneath the

@@ -54,6 +54,14 @@ func flagsAt(t *testing.T, path string) (flags string, can bool) {
 	return strings.ReplaceAll(showFlags(bits), "e", ""), true
 }
 
+// needFlags skips a test that takes a filesystem whose files have flags, as ext4, XFS and Btrfs have.
+func needFlags(t *testing.T) {
+	t.Helper()
+	if _, can := flagsAt(t, t.TempDir()); !can {
+		t.Skip("the temporary directory's filesystem has no file attributes")
+	}
+}
+
 func TestFlagsOfWhatIsPlaced(t *testing.T) {
 	top := t.TempDir()
 	src := tree{"d/f": "new", "l": link("d/f")}.write(t, top+"/src")

@@ -31,7 +31,11 @@ func (t *placer) switchOver() error {
 	}
 	// Renaming a directory into another one takes write permission on itself, so a mode without it is set only now.
 	if t.rootMode != nil {
-		if err := unix.Fchmod(s.content.fd(), *t.rootMode); err != nil {
+		err := unix.Fchmod(s.content.fd(), *t.rootMode)
+		if err == nil {
+			err = syncDir(s.content.fd()) // that of the directory above is of its name alone
+		}
+		if err != nil && !errors.Is(err, unix.EINVAL) {
 			return because(err, "Attributes of %s cannot be set", show(t.Dest))
 		}
 	}

@@ -40,7 +40,7 @@ func (d *disk) note(what string, fd int) {
 	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
 	must(d.t, err)
 	if filepath.Base(path) == contentName || path == d.dest {
-		d.staged = listing(d.t, path)
+		d.staged = flagged(d.t, path)
 	}
 	rel, err := filepath.Rel(d.top, path)
 	must(d.t, err)
@@ -65,7 +65,19 @@ func (d *disk) expect(want ...string) {
 	}
 	placed, err := filepath.EvalSymlinks(d.dest)
 	must(d.t, err)
-	sameTree(d.t, d.staged, listing(d.t, placed))
+	sameTree(d.t, d.staged, flagged(d.t, placed))
+}
+
+// flagged is a listing with the flags of files and directories, where the filesystem has any.
+func flagged(t *testing.T, root string) map[string]string {
+	lines := listing(t, root)
+	for path, line := range lines {
+		if line[0] != 'L' {
+			flags, _ := flagsAt(t, filepath.Join(root, path))
+			lines[path] = line + " " + flags
+		}
+	}
+	return lines
 }
 
 // TestToDiskBeforeAndAfterTheRename: what is staged is on disk, whole and with its attributes, before it takes the place of the old, and
@@ -89,8 +101,10 @@ func TestToDiskBeforeAndAfterTheRename(t *testing.T) {
 			[]string{"file " + staged + "old", "file dest, new", place}},
 		"in place, saved": {file, tree{"dest": "old"}, PlaceOptions{UnsafeWrites: true, Backup: true}, busy,
 			[]string{"file " + staged + "old", "file .dest.murder-*/saved, old", "entries of ., old", "file dest, new", place}},
-		"new tree":            {new, nil, PlaceOptions{}, nil, []string{"tree " + staged + "nothing", place}},
-		"tree":                {new, old, PlaceOptions{Mode: "u=rw,go="}, nil, []string{"tree " + staged + "old", place}},
+		"new tree": {new, nil, PlaceOptions{}, nil, []string{"tree " + staged + "nothing", place}},
+		"tree":     {new, old, PlaceOptions{Mode: "u=rw,go="}, nil, []string{"tree " + staged + "old", place}},
+		"closed tree": {new, old, PlaceOptions{DirectoryMode: "0555"}, nil,
+			[]string{"tree " + staged + "old", "entries of dest, new", place}},
 		"saved tree":          {new, old, PlaceOptions{Backup: true}, nil, []string{"tree " + staged + "old", place}},
 		"tree in two steps":   {new, old, PlaceOptions{Delete: true}, cannotExchange, []string{"tree " + staged + "old", place}},
 		"file from apart":     {file, tree{"dest": "old"}, away, nil, []string{"file " + apart + "old", place}},
@@ -103,6 +117,7 @@ func TestToDiskBeforeAndAfterTheRename(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			top := t.TempDir()
+			reopen(t, top)
 			c.before.write(t, top)
 			torrent, source := build(t, c.src.write(t, t.TempDir())+"/src")
 			c.o.Dest = top + "/dest"
@@ -117,6 +132,34 @@ func TestToDiskBeforeAndAfterTheRename(t *testing.T) {
 			d := watchDisk(t, top)
 			must(t, p.Place(t.Context()))
 			d.expect(c.want...)
+		})
+	}
+}
+
+// TestFlagsToDisk: those that keep a file from being renamed come after the rename, and are brought to disk then.
+func TestFlagsToDisk(t *testing.T) {
+	needFlags(t)
+	needRoot(t, "make files immutable")
+	for path, want := range map[string][]string{
+		"/src":   {"tree .dest.murder-*/content, old", "tree dest, new", "entries of ., new"},
+		"/src/f": {"file .dest.murder-*/content, old", "file dest, new", "entries of ., new"},
+	} {
+		t.Run(path, func(t *testing.T) {
+			top := t.TempDir()
+			torrent, source := build(t, tree{"src/f": "new", "src/d/g": "x"}.write(t, t.TempDir())+path)
+			tree{map[bool]string{true: "dest", false: "dest/f"}[torrent.Single]: "old"}.write(t, top)
+			p := plan(t, torrent, PlaceOptions{Dest: top + "/dest", Attributes: "+i"})
+			transfer(t, torrent, source, p)
+			d := watchDisk(t, top)
+			t.Cleanup(func() { // or the directory could not be removed
+				_, _, err := plan(t, torrent, PlaceOptions{Dest: d.dest, Attributes: "-i"}).Attributes(true)
+				must(t, err)
+			})
+			must(t, p.Place(t.Context()))
+			d.expect(want...)
+			if flags, _ := flagsAt(t, d.dest); flags != "i" {
+				t.Errorf("%s has %q", d.dest, flags)
+			}
 		})
 	}
 }
