@@ -62,15 +62,28 @@ func needFlags(t *testing.T) {
 	}
 }
 
+// TestFlagsThatCannotBe: what is in /proc never has flags, and what is a user's no i and no a.
+func TestFlagsThatCannotBe(t *testing.T) {
+	src := tree{"f": "x"}.write(t, t.TempDir())
+	for _, path := range []string{src, src + "/f"} { // a file stands for an archive, for nobody has looked into it yet
+		torrent, _ := build(t, path)
+		_, err := NewPlan(torrent, PlaceOptions{Dest: "/proc/dest", Attributes: "+d", Unpack: torrent.Single})
+		wantError(t, err, "Option attributes cannot be followed: the filesystem of /proc/dest has no such attributes")
+	}
+	t.Run("a user's", func(t *testing.T) {
+		needFlags(t)
+		asUser(t, func(top string) {
+			torrent, _ := build(t, tree{"f": "x"}.write(t, top+"/src"))
+			_, err := NewPlan(torrent, PlaceOptions{Dest: top + "/dest", Attributes: "+a"})
+			wantError(t, err, `Option attributes is "+a", but the attributes a and i take root's powers; run with become`)
+		})
+	})
+}
+
 func TestFlagsOfWhatIsPlaced(t *testing.T) {
+	needFlags(t)
 	top := t.TempDir()
 	src := tree{"d/f": "new", "l": link("d/f")}.write(t, top+"/src")
-	if _, can := flagsAt(t, top); !can {
-		torrent, _ := build(t, src)
-		_, err := NewPlan(torrent, PlaceOptions{Dest: top + "/dest", Attributes: "+d"})
-		wantError(t, err, "Option attributes cannot be followed: the filesystem of "+top+"/dest has no such attributes")
-		return
-	}
 	tree{"d/f": "old"}.write(t, top+"/dest")
 	p := deploy(t, src, PlaceOptions{Dest: top + "/dest", Attributes: "+d"})
 	expect := func(want string) {
@@ -99,11 +112,9 @@ func TestFlagsOfWhatIsPlaced(t *testing.T) {
 
 // TestImmutable: what is immutable is refused before anything is downloaded, and can be made so by a deploy.
 func TestImmutable(t *testing.T) {
-	top := t.TempDir()
+	needFlags(t)
 	needRoot(t, "make files immutable")
-	if _, can := flagsAt(t, top); !can {
-		return // what is said of a filesystem without attributes is TestFlagsOfWhatIsPlaced's
-	}
+	top := t.TempDir()
 	src := tree{"d/f": "new", "f": "new"}.write(t, top+"/src")
 	for _, path := range []string{src, src + "/f"} {
 		dest := top + "/dest-of-" + strings.TrimPrefix(path, top+"/src")
@@ -127,9 +138,4 @@ func TestImmutable(t *testing.T) {
 		_, _, err := same.OpenStaging()
 		wantError(t, err, "has the attribute i")
 	}
-	asUser(t, func(top string) {
-		torrent, _ := build(t, tree{"f": "x"}.write(t, top+"/src"))
-		_, err := NewPlan(torrent, PlaceOptions{Dest: top + "/dest", Attributes: "+a"})
-		wantError(t, err, `Option attributes is "+a", but the attributes a and i take root's powers; run with become`)
-	})
 }

@@ -163,7 +163,7 @@ func TestSpecialBits(t *testing.T) {
 	modes := map[string]uint32{
 		"suid": 0o4755, "sgid": 0o2711, "both": 0o6755, "sticky": 0o1644, "drop": 0o1777, "shared/f": 0o7750, "shared": 0o2775, "": 0o3755,
 	}
-	check := func(dest string, owner [2]int, p *Plan) {
+	check := func(t *testing.T, dest string, owner [2]int, p *Plan) {
 		t.Helper()
 		for path, mode := range modes {
 			a, err := Describe(filepath.Join(dest, path))
@@ -176,7 +176,7 @@ func TestSpecialBits(t *testing.T) {
 			t.Errorf("attributes differ at once: %v, %v", diff, err)
 		}
 	}
-	write := func(top string) string {
+	write := func(t *testing.T, top string) string {
 		src.write(t, top+"/src")
 		for path, mode := range modes {
 			must(t, unix.Chmod(filepath.Join(top, "src", path), mode))
@@ -184,21 +184,21 @@ func TestSpecialBits(t *testing.T) {
 		return top + "/src"
 	}
 	asUser(t, func(top string) {
-		check(top+"/dest", [2]int{os.Geteuid(), os.Getegid()}, deploy(t, write(top), PlaceOptions{Dest: top + "/dest"}))
+		check(t, top+"/dest", [2]int{os.Geteuid(), os.Getegid()}, deploy(t, write(t, top), PlaceOptions{Dest: top + "/dest"}))
 	})
-	if os.Geteuid() != 0 {
-		return
-	}
-	top := t.TempDir()
-	write(top)
-	deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest"})
-	for path := range modes {
-		must(t, os.Chown(filepath.Join(top, "dest", path), 1111, 2222))
-	}
-	must(t, unix.Chmod(top+"/dest", modes[""])) // the mode of what is replaced stays
-	must(t, os.WriteFile(top+"/src/sticky", []byte("new"), 0o644))
-	check(top+"/dest", [2]int{1111, 2222}, deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest"}))
-	check(top+"/dest", [2]int{3333, 4444}, deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest", Owner: "3333", Group: "4444"}))
+	t.Run("other owners", func(t *testing.T) {
+		needRoot(t, "give files away")
+		top := t.TempDir()
+		write(t, top)
+		deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest"})
+		for path := range modes {
+			must(t, os.Chown(filepath.Join(top, "dest", path), 1111, 2222))
+		}
+		must(t, unix.Chmod(top+"/dest", modes[""])) // the mode of what is replaced stays
+		must(t, os.WriteFile(top+"/src/sticky", []byte("new"), 0o644))
+		check(t, top+"/dest", [2]int{1111, 2222}, deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest"}))
+		check(t, top+"/dest", [2]int{3333, 4444}, deploy(t, top+"/src", PlaceOptions{Dest: top + "/dest", Owner: "3333", Group: "4444"}))
+	})
 }
 
 // TestForeignReader reads our metainfo with another implementation, and what BEP 47 can say of files is said its way.

@@ -230,14 +230,15 @@ func TestStagingsThatAreRefused(t *testing.T) {
 	must(t, os.Symlink("elsewhere", p.Staging))
 	_, _, err := p.OpenStaging()
 	wantError(t, err, "Staging "+p.Staging+" is not a directory; remove it and deploy again")
-	if os.Geteuid() == 0 {
+	t.Run("another user's", func(t *testing.T) {
+		needRoot(t, "give a directory away")
 		must(t, os.Remove(p.Staging))
 		must(t, os.Mkdir(p.Staging, 0o777))
 		must(t, os.Chown(p.Staging, 65534, 65534))
 		_, _, err = p.OpenStaging()
 		wantError(t, err, "Staging "+p.Staging+" belongs to user ", "; remove it and deploy again")
 		wantError(t, p.Discard(), "belongs to user")
-	}
+	})
 }
 
 // TestSweep: an interrupted deploy of an older version is not left for ever.

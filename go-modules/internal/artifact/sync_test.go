@@ -189,7 +189,8 @@ func TestReleasesToDisk(t *testing.T) {
 func TestUnpackedToDisk(t *testing.T) {
 	top := t.TempDir()
 	tree{"dest/f": "old"}.write(t, top)
-	p, err := unpack(t, top, testarchive.Tar(t, packed{Name: "f", Body: "new", Mode: 0o640}, packed{Name: "d/g", Body: "x"}), PlaceOptions{})
+	data := testarchive.Tar(t, packed{Name: "f", Body: "new", Mode: 0o640}, packed{Name: "d/g", Body: "x", Mode: 0o600})
+	p, err := unpack(t, top, data, PlaceOptions{})
 	must(t, err)
 	d := watchDisk(t, top)
 	must(t, p.Place(t.Context()))

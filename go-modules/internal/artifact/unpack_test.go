@@ -106,38 +106,42 @@ func TestUnpackPermissions(t *testing.T) {
 		me := fmt.Sprintf(" %d %d", os.Geteuid(), os.Getegid())
 		check(t, top+"/dest", map[string]string{"suid": "0755" + me, "open": "0644" + me, "nameless": "0644" + me, "drop": "0755" + me})
 	})
-	if os.Geteuid() != 0 {
-		return
-	}
-	top := t.TempDir()
-	unpacked(t, top, testarchive.Tar(t, entries...), PlaceOptions{})
-	check(t, top+"/dest", map[string]string{"suid": "6755 1234 2345", "open": "0666 1 0", "nameless": "0644 4321 0", "drop": "1777 0 0"})
-	unpacked(t, top, testarchive.Tar(t, entries...), PlaceOptions{Owner: "12", Mode: "u=rwX,go=rX"})
-	check(t, top+"/dest", map[string]string{"suid": "0755 12 2345", "open": "0644 12 0", "nameless": "0644 12 0"})
-	top = t.TempDir()
-	unpacked(t, top, testarchive.Zip(t, entries...), PlaceOptions{})
-	check(t, top+"/dest", map[string]string{"suid": "0755 0 0", "open": "0666 0 0"})
+	t.Run("root's", func(t *testing.T) {
+		needRoot(t, "give files away")
+		top := t.TempDir()
+		unpacked(t, top, testarchive.Tar(t, entries...), PlaceOptions{})
+		check(t, top+"/dest", map[string]string{"suid": "6755 1234 2345", "open": "0666 1 0", "nameless": "0644 4321 0", "drop": "1777 0 0"})
+		unpacked(t, top, testarchive.Tar(t, entries...), PlaceOptions{Owner: "12", Mode: "u=rwX,go=rX"})
+		check(t, top+"/dest", map[string]string{"suid": "0755 12 2345", "open": "0644 12 0", "nameless": "0644 12 0"})
+		top = t.TempDir()
+		unpacked(t, top, testarchive.Zip(t, entries...), PlaceOptions{})
+		check(t, top+"/dest", map[string]string{"suid": "0755 0 0", "open": "0666 0 0"})
+	})
 }
 
 func TestUnpackDevices(t *testing.T) {
-	entries := []packed{{Name: "pipe", Type: tar.TypeFifo, Mode: 0o640}}
-	if os.Geteuid() == 0 {
-		entries = append(entries, packed{Name: "null", Type: tar.TypeChar, Major: 1, Minor: 3, Mode: 0o666},
-			packed{Name: "disk", Type: tar.TypeBlock, Major: 259, Minor: 300, Mode: 0o600})
-	}
-	top := t.TempDir()
-	_, err := unpack(t, top, testarchive.Tar(t, entries...), PlaceOptions{})
+	pipe := packed{Name: "pipe", Type: tar.TypeFifo, Mode: 0o640}
+	_, err := unpack(t, t.TempDir(), testarchive.Tar(t, pipe), PlaceOptions{})
 	wantError(t, err, `Archive app.tar holds the named pipe "pipe"; set unpack_devices`)
-	top = t.TempDir()
-	unpacked(t, top, testarchive.Tar(t, entries...), PlaceOptions{UnpackDevices: true})
-	for _, e := range entries {
-		stat, err := os.Lstat(top + "/dest/" + e.Name)
-		must(t, err)
-		sys := stat.Sys().(*syscall.Stat_t)
-		if int64(unix.Major(sys.Rdev)) != e.Major || int64(unix.Minor(sys.Rdev)) != e.Minor || stat.Mode().IsRegular() || int64(stat.Mode().Perm()) != e.Mode {
-			t.Errorf("%s is %v, device %x", e.Name, stat.Mode(), sys.Rdev)
+	made := func(t *testing.T, entries ...packed) {
+		top := t.TempDir()
+		unpacked(t, top, testarchive.Tar(t, entries...), PlaceOptions{UnpackDevices: true})
+		for _, e := range entries {
+			stat, err := os.Lstat(top + "/dest/" + e.Name)
+			must(t, err)
+			sys := stat.Sys().(*syscall.Stat_t)
+			if int64(unix.Major(sys.Rdev)) != e.Major || int64(unix.Minor(sys.Rdev)) != e.Minor || stat.Mode().IsRegular() ||
+				int64(stat.Mode().Perm()) != e.Mode {
+				t.Errorf("%s is %v, device %x", e.Name, stat.Mode(), sys.Rdev)
+			}
 		}
 	}
+	made(t, pipe)
+	t.Run("nodes", func(t *testing.T) {
+		needRoot(t, "make device nodes")
+		made(t, pipe, packed{Name: "null", Type: tar.TypeChar, Major: 1, Minor: 3, Mode: 0o666},
+			packed{Name: "disk", Type: tar.TypeBlock, Major: 259, Minor: 300, Mode: 0o600})
+	})
 	asUser(t, func(top string) {
 		_, err := unpack(t, top, testarchive.Tar(t, packed{Name: "null", Type: tar.TypeChar, Major: 1, Minor: 3}), PlaceOptions{UnpackDevices: true})
 		wantError(t, err, `The character device "null" of archive app.tar cannot be made by user`, "run with become as root")
