@@ -93,10 +93,7 @@ func used(t *testing.T, dir string) int64 {
 
 // TestSpaceOfAnArchive: on a filesystem of its own it shows that the archive takes space until seeding is over, and no longer.
 func TestSpaceOfAnArchive(t *testing.T) {
-	if os.Geteuid() != 0 {
-		// Only a filesystem of its own shows what is free there; make test counts the test as skipped, and as root it runs.
-		t.Skip("needs root to mount a filesystem of its own (tmpfs)")
-	}
+	needRoot(t, "mount a filesystem of its own (tmpfs)") // nothing else shows what is free there
 	r := newRig(t)
 	data := testarchive.Formats(t, release...)[".tar"]
 	r.archive(data)
@@ -144,10 +141,6 @@ func TestCopyOptionsOfAnArchive(t *testing.T) {
 	}
 	r.must(true, "murder_peer", o.with("state", "absent")) // what the failed validation has left
 	all := o.with("validate", "grep -q bin/sh %s/bin/run").with("checksum", strings.ToUpper(sum)).with("backup", true)
-	_, can := undumped(r.src)
-	if can { // this filesystem has attributes
-		all = all.with("attributes", "+d")
-	}
 	_, done, _ := r.applied("murder_peer", all)
 	r.unpacked(1)
 	backup, _ := done["backup_file"].(string)
@@ -157,9 +150,16 @@ func TestCopyOptionsOfAnArchive(t *testing.T) {
 	if done["checksum"] != sum {
 		t.Errorf("the checksum returned is %v, want %s", done["checksum"], sum)
 	}
-	for _, path := range []string{".", "bin", "bin/run", "data"} {
-		if set, _ := undumped(filepath.Join(dest, path)); set != can {
-			t.Errorf("%s has the attribute d: %v", path, set)
+	t.Run("attributes", func(t *testing.T) {
+		needFlags(t)
+		o := r.quiet(2).with("unpack", true).with("attributes", "+d")
+		r := r.on(t)
+		r.applied("murder_peer", o)
+		r.unpacked(2)
+		for _, path := range []string{".", "bin", "bin/run", "data"} {
+			if !undumped(filepath.Join(o["dest"].(string), path)) {
+				t.Errorf("%s has not the attribute d", path)
+			}
 		}
-	}
+	})
 }

@@ -66,6 +66,21 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
+// on is the same fleet for a subtest.
+func (r *rig) on(t *testing.T) *rig {
+	c := *r
+	c.t = t
+	return &c
+}
+
+// needRoot skips a test that only root can set up, with the reason; make test counts it as skipped, and as root it runs.
+func needRoot(t *testing.T, why string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to " + why)
+	}
+}
+
 // end stops what still runs and fails the test if a daemon's race detector has found something.
 func (r *rig) end() {
 	dirs, _ := filepath.Glob(filepath.Join(r.dir, "state", "*", "*", "lock"))
