@@ -1,16 +1,20 @@
 package module
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	"gopkg.in/yaml.v3"
 
 	"corvus.murder/internal/testarchive"
@@ -26,8 +30,20 @@ type documented struct {
 
 var (
 	returnBlock = regexp.MustCompile(`(?s)RETURN = r"""\n(.*?)"""`)
-	stateOption = regexp.MustCompile(`O\(state=(\w+)\)`)
+	anyOption   = regexp.MustCompile(`O\((\w+)=(\w+)\)`)
 )
+
+// What RETURN says of a call beside its options, and only the caller knows the truth of.
+const (
+	inPlace  = "it is in place"
+	labelled = "it is in place on a host with SELinux"
+	known    = "it is known"
+	replaced = "something was replaced"
+	linked   = "the artifact is in place with O(keep)"
+)
+
+// selinuxfs is there where the kernel has SELinux.
+const selinuxfs = "/sys/fs/selinux"
 
 // returns reads the RETURN of a module's documentation.
 func returns(t *testing.T, module string) map[string]documented {
@@ -47,15 +63,31 @@ func returns(t *testing.T, module string) map[string]documented {
 	return values
 }
 
-// promised tells whether a value must be among the results of a state, and whether it may be. A condition is
-// "success" or "when O(state=A) or O(state=B)", and what follows on an " and " is known only to the writer.
-func (d documented) promised(state string) (must, may bool) {
-	states, _, more := strings.Cut(d.Returned, " and ")
-	may = states == "success"
-	for _, named := range stateOption.FindAllStringSubmatch(states, -1) {
-		may = may || named[1] == state
+// promised tells whether a value is among the results of a call with these options. A condition is "success" or "when O(state=A) or
+// O(state=B)", and each " and " adds an option, or one of the facts above, of which holding has those that are true.
+func (d documented) promised(t *testing.T, o options, holding []string) bool {
+	t.Helper()
+	states, more, _ := strings.Cut(d.Returned, " and ")
+	promised := states == "success" || anyHolds(o, states)
+	for _, fact := range strings.Split(more, " and ") {
+		switch {
+		case fact == "":
+		case anyOption.MatchString(fact):
+			promised = promised && anyHolds(o, fact)
+		case slices.Contains([]string{inPlace, labelled, known, replaced, linked}, fact):
+			promised = promised && slices.Contains(holding, fact)
+		default:
+			t.Errorf("RETURN has a condition that no test knows the truth of: %s", fact)
+		}
 	}
-	return may && !more, may
+	return promised
+}
+
+// anyHolds tells whether a condition names an option's value that the call has given.
+func anyHolds(o options, condition string) bool {
+	return slices.ContainsFunc(anyOption.FindAllStringSubmatch(condition, -1), func(named []string) bool {
+		return fmt.Sprint(o[named[1]]) == named[2]
+	})
 }
 
 // fits tells whether a value that JSON has given is of the documented type, all its elements and their keys included.
@@ -82,58 +114,68 @@ func (d documented) fits(value any) bool {
 }
 
 // keeps runs a module twice and demands of both results the documented keys and types, the same ones when
-// nothing has changed any more. It returns the first result.
-func (r *rig) keeps(module string, o options) options {
+// nothing has changed any more. Holding is what is true of the first. It returns the first result.
+func (r *rig) keeps(module string, o options, holding ...string) options {
 	r.t.Helper()
-	state, _ := o["state"].(string)
-	if state == "" { // the default is the first choice
-		state = map[string]string{"murder_peer": "present"}[module]
-	}
-	if state == "" {
-		state = "started"
-	}
 	first := r.must(module != "murder_info", module, o)
+	r.asDocumented(module, o, first, holding...)
 	second := r.must(false, module, o)
-	for _, res := range []options{first, second} {
-		r.asDocumented(module, state, res)
-	}
-	replaced := maps.Clone(first)
-	delete(replaced, "backup_file") // documented as returned when something was replaced
-	a, b := slices.Sorted(maps.Keys(replaced)), slices.Sorted(maps.Keys(second))
+	holding = slices.DeleteFunc(holding, func(fact string) bool { return fact == replaced })
+	r.asDocumented(module, o, second, holding...)
+	rest := maps.Clone(first)
+	delete(rest, "backup_file") // documented as returned when something was replaced
+	a, b := slices.Sorted(maps.Keys(rest)), slices.Sorted(maps.Keys(second))
 	if !slices.Equal(a, b) {
-		r.t.Errorf("%s, state %s: the first run returned %v, the second %v", module, state, a, b)
+		r.t.Errorf("%s %v: the first run returned %v, the second %v", module, o, a, b)
 	}
 	return first
 }
 
-func (r *rig) asDocumented(module, state string, res options) {
+// asDocumented demands of a result the very keys that RETURN promises for these options where holding is true, and their types.
+func (r *rig) asDocumented(module string, o options, res options, holding ...string) {
 	r.t.Helper()
-	values := returns(r.t, module)
+	all := options{}
+	for name, option := range describedOptions(r.t, module) {
+		all[name] = option.Default
+	}
+	maps.Copy(all, o)
+	if slices.Contains(holding, inPlace) && labels(o["dest"].(string)) {
+		holding = append(holding, labelled)
+	}
+	state, values := all["state"], returns(r.t, module)
 	for key, d := range values {
-		must, may := d.promised(state)
+		promised := d.promised(r.t, all, holding)
 		value, there := res[key]
 		switch {
-		case must && !there:
-			r.t.Errorf("%s, state %s: %s is documented and missing", module, state, key)
-		case there && !may:
-			r.t.Errorf("%s, state %s: %s is returned, but documented as returned %q", module, state, key, d.Returned)
+		case promised && !there:
+			r.t.Errorf("%s, state %v: %s is documented as returned %q and missing", module, state, key, d.Returned)
+		case there && !promised:
+			r.t.Errorf("%s, state %v: %s is returned, but documented as returned %q", module, state, key, d.Returned)
 		case there && !d.fits(value):
-			r.t.Errorf("%s, state %s: %s is %v, which is not the documented %s", module, state, key, value, d.Type)
+			r.t.Errorf("%s, state %v: %s is %v, which is not the documented %s", module, state, key, value, d.Type)
 		}
 	}
 	for _, key := range []string{"skipped", "ansible_facts", "results"} {
 		if _, there := res[key]; there {
-			r.t.Errorf("%s, state %s: returns %s, by which Ansible means something else", module, state, key)
+			r.t.Errorf("%s, state %v: returns %s, by which Ansible means something else", module, state, key)
 		}
 	}
 	if msg, there := res["msg"]; there && !(documented{Type: "str"}).fits(msg) {
-		r.t.Errorf("%s, state %s: msg is %v", module, state, msg)
+		r.t.Errorf("%s, state %v: msg is %v", module, state, msg)
 	}
 	for key := range res {
 		if _, known := values[key]; !known && !slices.Contains([]string{"changed", "invocation", "msg"}, key) {
-			r.t.Errorf("%s, state %s: %s is returned and not documented", module, state, key)
+			r.t.Errorf("%s, state %v: %s is returned and not documented", module, state, key)
 		}
 	}
+}
+
+// labels tells whether the host has SELinux, which in a container can only be read about, and a file there a label.
+func labels(path string) bool {
+	var fs unix.Statfs_t
+	err := unix.Statfs(selinuxfs+"/enforce", &fs)
+	size, _ := unix.Lgetxattr(path, "security.selinux", nil)
+	return err == nil && fs.Flags&unix.ST_RDONLY == 0 && size > 0
 }
 
 // TestReturnValuesAreAsDocumented takes every module through its states, each twice.
@@ -152,7 +194,10 @@ func TestReturnValuesAreAsDocumented(t *testing.T) {
 	for _, who := range []string{"tracker", "seed", "peer1", "nobody"} {
 		r.keeps("murder_info", options{"state_dir": r.state(who)})
 	}
-	r.keeps("murder_peer", r.peer(2))
+	r.keeps("murder_peer", r.peer(2), inPlace, known)
+	for _, o := range []options{r.peer(2).with("state", "started"), r.peer(2).with("_ansible_check_mode", true)} {
+		r.asDocumented("murder_peer", o, r.must(false, "murder_peer", o), inPlace, known)
+	}
 	for n, state := range []string{"stopped", "absent"} {
 		r.must(true, "murder_peer", r.peer(3+n).with("state", "started"))
 		r.keeps("murder_peer", r.peer(3+n).with("state", state))
@@ -169,12 +214,12 @@ func TestReturnValuesAreAsDocumented(t *testing.T) {
 func (r *rig) keepsReleases() {
 	r.t.Helper()
 	o := r.peer(5).with("dest", filepath.Join(r.dir, "current")).with("keep", 1).with("seed_time", 0)
-	first := r.keeps("murder_peer", o)
+	first := r.keeps("murder_peer", o, inPlace, known, linked)
 	other := r.seed().with("src", filepath.Join(r.dir, "tree")).with("state", "present")
-	r.keeps("murder_peer", o.with("torrent", other["src"].(string)+".torrent"))
+	r.keeps("murder_peer", o.with("torrent", other["src"].(string)+".torrent"), inPlace, linked)
 	back := r.keeps("murder_peer", options{
 		"state": "rolledback", "dest": o["dest"], "state_dir": o["state_dir"], "release": first["release"],
-	})
+	}, linked)
 	if back["release"] != first["release"] {
 		r.t.Errorf("gone back to %v, not %v", back["release"], first["release"])
 	}
@@ -200,8 +245,8 @@ func (r *rig) keepsOptions() {
 	r.must(true, "murder_seed", archive)
 	unpack := r.unpack(6).with("torrent", archive["src"].(string)+".torrent")
 	predicted := r.must(true, "murder_peer", unpack.with("_ansible_check_mode", true))
-	r.asDocumented("murder_peer", "present", predicted)
-	for key := range r.keeps("murder_peer", unpack) {
+	r.asDocumented("murder_peer", unpack, predicted)
+	for key := range r.keeps("murder_peer", unpack, inPlace, known) {
 		if d := returns(r.t, "murder_peer")[key]; predicted[key] == nil && strings.Contains(d.Returned, "unpack") {
 			r.t.Errorf("check mode of unpack does not return %s", key)
 		}
@@ -213,10 +258,10 @@ func (r *rig) keepsOptions() {
 		r.t.Fatal(err)
 	}
 	left := r.must(false, "murder_peer", backup.with("force", false))
-	r.asDocumented("murder_peer", "present", left)
-	done := r.keeps("murder_peer", backup)
-	if done["backup_file"] == nil || left["msg"] == nil {
-		r.t.Errorf("a backup returned %v, force: false before it %v", done, left)
+	r.asDocumented("murder_peer", backup, left, inPlace)
+	done := r.keeps("murder_peer", backup, inPlace, known, replaced)
+	if left["msg"] == nil {
+		r.t.Errorf("force: false returned %v", left)
 	}
 	delete(left, "msg")
 	for _, key := range []string{"backup_file", "checksum"} { // of what replaced it
@@ -234,17 +279,20 @@ func TestReturnValuesOfCheckMode(t *testing.T) {
 	r.up()
 	check := func(o options) options { return o.with("_ansible_check_mode", true) }
 	for state, o := range map[string]options{"started": r.tracker().with("port", 1), "stopped": r.tracker().with("state", "stopped")} {
-		r.asDocumented("murder_tracker", state, r.must(true, "murder_tracker", check(o)))
+		r.asDocumented("murder_tracker", o.with("state", state), r.must(true, "murder_tracker", check(o)))
 	}
 	for _, state := range []string{"stopped", "absent"} {
-		r.asDocumented("murder_seed", state, r.must(true, "murder_seed", check(r.seed().with("state", state))))
+		o := check(r.seed().with("state", state))
+		r.asDocumented("murder_seed", o, r.must(true, "murder_seed", o))
 	}
 	other := r.seed().with("torrent", filepath.Join(r.dir, "other.torrent"))
 	for _, state := range []string{"started", "present"} {
-		r.asDocumented("murder_seed", state, r.must(true, "murder_seed", check(other.with("state", state))))
+		o := check(other.with("state", state))
+		r.asDocumented("murder_seed", o, r.must(true, "murder_seed", o))
 	}
 	for _, state := range []string{"started", "present"} {
-		r.asDocumented("murder_peer", state, r.must(true, "murder_peer", check(r.peer(1).with("state", state))))
+		o := check(r.peer(1).with("state", state))
+		r.asDocumented("murder_peer", o, r.must(true, "murder_peer", o))
 	}
 	// What would be done returns what doing it does, and what it returns when there is nothing left to do.
 	current := r.peer(2).with("dest", filepath.Join(r.dir, "current")).with("keep", 1)
@@ -256,7 +304,7 @@ func TestReturnValuesOfCheckMode(t *testing.T) {
 		current.with("state", "rolledback").with("release", first["release"]), r.peer(1).with("state", "stopped"), r.peer(1).with("state", "absent"),
 	} {
 		predicted := r.must(true, "murder_peer", check(o))
-		r.asDocumented("murder_peer", o["state"].(string), predicted)
+		r.asDocumented("murder_peer", o, predicted, linked)
 		done := r.must(true, "murder_peer", o)
 		nothing := r.must(false, "murder_peer", check(o))
 		for what, res := range map[string]options{"it": done, "what is done already": nothing} {
@@ -264,5 +312,71 @@ func TestReturnValuesOfCheckMode(t *testing.T) {
 				t.Errorf("check mode of %s returned %v, %s %v", o["state"], a, what, b)
 			}
 		}
+	}
+}
+
+// TestOwnerAndModeThatAreReturned are what stat(2) says, of what was deployed, was there already, and is left as it is.
+func TestOwnerAndModeThatAreReturned(t *testing.T) {
+	r := newRig(t)
+	r.source(1000)
+	r.up()
+	r.described(r.peer(1).with("mode", "0604"))
+	t.Run("others", func(t *testing.T) {
+		needRoot(t, "give files away")
+		r := r.on(t)
+		r.described(r.peer(2).with("owner", "daemon").with("group", "2345"))
+		r.described(r.peer(3).with("owner", "1234").with("group", "daemon"))
+	})
+}
+
+// described compares what is returned of a file with the file.
+func (r *rig) described(o options) {
+	r.t.Helper()
+	first := r.must(true, "murder_peer", o)
+	for _, res := range []options{first, r.must(false, "murder_peer", o), r.must(false, "murder_peer", o.with("force", false))} {
+		stat, err := os.Stat(o["dest"].(string))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		sys := stat.Sys().(*syscall.Stat_t)
+		uid, gid := fmt.Sprint(sys.Uid), fmt.Sprint(sys.Gid)
+		owner, group := uid, gid // without a name it is the number
+		if u, err := user.LookupId(uid); err == nil {
+			owner = u.Username
+		}
+		if g, err := user.LookupGroupId(gid); err == nil {
+			group = g.Name
+		}
+		got := []any{res["owner"], res["uid"], res["group"], res["gid"], res["mode"]}
+		want := []any{owner, float64(sys.Uid), group, float64(sys.Gid), fmt.Sprintf("%04o", stat.Mode().Perm())}
+		if !slices.Equal(got, want) {
+			r.t.Errorf("returned are %v, but it is %v", got, want)
+		}
+	}
+}
+
+// TestContextThatIsReturned: where the kernel has no SELinux a thread of its own, which ends with the test, sees what it would look like.
+func TestContextThatIsReturned(t *testing.T) {
+	needRoot(t, "set SELinux labels")
+	path := filepath.Join(t.TempDir(), "f")
+	err := os.WriteFile(path, nil, 0o600)
+	if _, missing := os.Stat(selinuxfs); err == nil && missing != nil {
+		runtime.LockOSThread()
+		err = errors.Join(unix.Unshare(unix.CLONE_NEWNS), unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.Mount("tmpfs", filepath.Dir(selinuxfs), "tmpfs", 0, ""), os.Mkdir(selinuxfs, 0o755),
+			os.WriteFile(selinuxfs+"/enforce", []byte("1"), 0o644))
+	}
+	if err == nil {
+		err = unix.Lsetxattr(path, "security.selinux", []byte("system_u:object_r:usr_t:s0:c1\x00"), 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]any{}
+	if err := describe(values, path); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(values["secontext"]); got != "[system_u object_r usr_t s0:c1]" {
+		t.Errorf("the context is %s", got)
 	}
 }

@@ -47,14 +47,9 @@ func TestRolesAreInStepWithModules(t *testing.T) {
 	for name, module := range modules {
 		t.Run(name, func(t *testing.T) {
 			r := readRole(t, name)
-			var described struct {
-				Options map[string]moduleOption `json:"options"`
-			}
-			if err := json.Unmarshal(find(module).module().Spec.Describe(), &described); err != nil {
-				t.Fatal(err)
-			}
+			described := describedOptions(t, module)
 			passed := passedOn(t, r.tasks, "corvus.murder."+module)
-			for option, want := range described.Options {
+			for option, want := range described {
 				full := name + "_" + option
 				spec, ok := r.specs[full]
 				if !ok {
@@ -67,7 +62,7 @@ func TestRolesAreInStepWithModules(t *testing.T) {
 				}
 			}
 			for option := range r.specs {
-				if _, ok := described.Options[strings.TrimPrefix(option, name+"_")]; !ok && !onlyRole[option] {
+				if _, ok := described[strings.TrimPrefix(option, name+"_")]; !ok && !onlyRole[option] {
 					t.Errorf("%s is no option of %s", option, module)
 				}
 			}
@@ -157,6 +152,17 @@ type moduleOption struct {
 	Required bool     `json:"required"`
 	Default  any      `json:"default"`
 	Choices  []string `json:"choices"`
+}
+
+func describedOptions(t *testing.T, module string) map[string]moduleOption {
+	t.Helper()
+	var described struct {
+		Options map[string]moduleOption `json:"options"`
+	}
+	if err := json.Unmarshal(find(module).module().Spec.Describe(), &described); err != nil {
+		t.Fatal(err)
+	}
+	return described.Options
 }
 
 // compare demands that a role's option is what its module's is.
