@@ -244,6 +244,9 @@ options:
     type: bool
     default: false
 notes:
+  - While the task waits for a download, and O(tracker) and O(infohash) are given, it is told every ten seconds on standard
+    error how far all hosts of the swarm are, as the tracker knows it, once for all tasks of a run. The variable
+    C(murder_progress) has the seconds, V(0) for none.
   - Where the filesystem cannot exchange two directories, one that is there already is replaced by two renames instead of
     one step. For a moment a reader may find nothing at O(dest), and after a kill or crash between the two that lasts until
     the next run, which puts one whole version there.

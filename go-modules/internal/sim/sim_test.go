@@ -34,7 +34,10 @@ func (m most) check(t *testing.T, r Report) {
 	}
 }
 
+// Tests that compute for long are parallel: of all packages this one is the last to be ready, and by then a core has nothing to do.
+
 func TestEqualHosts(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		cfg Config
 		most
@@ -51,6 +54,7 @@ func TestEqualHosts(t *testing.T) {
 
 // TestAnyNumberOfHosts: no number of hosts is a bad one for the trees.
 func TestAnyNumberOfHosts(t *testing.T) {
+	t.Parallel()
 	for hosts := 3; hosts <= 40; hosts++ {
 		r := Run(fleet(hosts, 100, 64<<10))
 		if r.Unfinished > 0 || r.Last > 1.05 || r.Copies > 1.01 {
@@ -62,6 +66,7 @@ func TestAnyNumberOfHosts(t *testing.T) {
 // TestFastLinks: 10 GB in pieces of 2 MiB on links that bring one in 1.8 ms, two at a time in twice that, and with 1 ms to verify each. With
 // pieces of twice that size a peer has too few open to keep such links busy: the last ends at 1.08, of 200 hosts at 1.66.
 func TestFastLinks(t *testing.T) {
+	t.Parallel()
 	r := Run(Config{
 		Pieces: 4800, PieceSize: 2 << 20, Rate: 10_000 * mbit, Hosts: make([]Host, 30),
 		Latency: 100 * time.Microsecond, Verify: time.Millisecond, MinDepth: 4, MaxDepth: 4,
@@ -71,6 +76,7 @@ func TestFastLinks(t *testing.T) {
 
 // TestTwoThousandHosts: with so few pieces the depth of the trees shows. Each level costs the time of two pieces, 0.05.
 func TestTwoThousandHosts(t *testing.T) {
+	t.Parallel()
 	most{1.55, 1.01, 0.005}.check(t, Run(Config{
 		Pieces: 40, PieceSize: 2 << 20, Rate: 1000 * mbit, Hosts: make([]Host, 2000),
 		Latency: 100 * time.Microsecond, Verify: time.Millisecond, MinDepth: 4, MaxDepth: 4,
@@ -97,6 +103,7 @@ func TestTrickle(t *testing.T) {
 
 // TestSlowPeer: one host has a part of the others' links. A chain would make all wait that many times F/B.
 func TestSlowPeer(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		hosts, every int
 		mbits        float64
@@ -122,6 +129,7 @@ func TestSlowPeer(t *testing.T) {
 // TestSeveralSlowPeers: a tenth of the hosts have a tenth of the links, anywhere. Some have only slow ones above them, in all stripes, and nothing
 // tells these stripes from each other.
 func TestSeveralSlowPeers(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		hosts, seeds int
 		most         float64
@@ -160,7 +168,8 @@ func TestThinLinks(t *testing.T) {
 // TestUnequalLinks: every third of 60 hosts has half an uplink, the first of all among them, so that all uplinks together
 // allow 1.18 at best. Trees of fixed shape are not made for that; a mesh takes as long. A seed changes much, so several are tried.
 func TestUnequalLinks(t *testing.T) {
-	const seeds = 5
+	t.Parallel()
+	const seeds = 3
 	sum := 0.0
 	for seed := range seeds {
 		cfg := fleet(60, 20, 128<<10)
@@ -199,6 +208,7 @@ func TestSilentDeath(t *testing.T) {
 
 // TestMesh is what the trees are for: the same hosts with random neighbours and rarest first.
 func TestMesh(t *testing.T) {
+	t.Parallel()
 	cfg := fleet(50, 20, 128<<10)
 	trees := Run(cfg)
 	cfg.Mesh = 50
@@ -210,6 +220,7 @@ func TestMesh(t *testing.T) {
 }
 
 func TestSameSeedSameReport(t *testing.T) {
+	t.Parallel()
 	cfg := fleet(30, 20, 64<<10)
 	for i := range cfg.Hosts {
 		cfg.Hosts[i] = Host{Up: float64(1+i%5) * 5 * mbit, Start: time.Duration(i*37) * time.Millisecond}
@@ -227,6 +238,7 @@ func TestSameSeedSameReport(t *testing.T) {
 // TestEverybodyIsServed: whatever hosts there are, whenever they come and whoever leaves, those that stay get
 // everything.
 func TestEverybodyIsServed(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := fleet(rapid.IntRange(1, 40).Draw(t, "hosts"), 100, 32<<10)
 		cfg.Pieces = rapid.IntRange(1, 40).Draw(t, "pieces")
