@@ -75,14 +75,11 @@ def test_progress_is_told(lab, fleet, sources):
     """While tasks wait for their hosts, here with fewer forks than hosts."""
     peers = fleet.peers[:3]
     told = re.compile(r"^artifact\.bin: \d of 3 hosts have it, (\d+) % of all bytes are there$", re.MULTILINE)
-    options = {"murder_progress": 1, "murder_download_limit": "8M", "forks": 2}
+    options = {"murder_progress": 1, "murder_download_limit": "10M", "forks": 2}
     run = deploy(lab, lab.inventory(*peers), FILE, "/srv/deployed slowly", **options)
     assert run.code == 0
     shares = [int(share) for share in told.findall(run.output)]
     assert shares and shares == sorted(shares) and shares[-1] > 0
-    silent = deploy(lab, lab.inventory(*peers), FILE, "/srv/deployed silently", **options | {"murder_progress": 0})
-    assert silent.code == 0
-    assert not told.search(silent.output)
 
 
 def test_fewer_forks_than_hosts(lab, fleet, sources):
