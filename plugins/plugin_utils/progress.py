@@ -83,7 +83,7 @@ class Progress:
             self._turn.open("a").close()  # its time is that of the first task
             while not self._over.wait(min(LOOK, self._seconds / 4)):
                 self._tell(url)
-        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as exc:
+        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, ArithmeticError) as exc:
             Display().vvv(f"No progress is told, for the tracker does not answer as one of corvus.murder does: {exc}")
 
     def _tell(self, url: str) -> None:

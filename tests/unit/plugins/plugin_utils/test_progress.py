@@ -146,8 +146,17 @@ def test_what_has_not_changed_is_told_once(tmp_path, tracker):
 
 @pytest.mark.parametrize(
     "answer",
-    [(b"", 404), (b"<html>", 200), (b"{}", 200), (b"[]", 200), (b'{"torrents": [{"name": 1}]}', 200), (b'{"torrents": 1}', 200)],
+    [
+        (b"", 404),
+        (b"<html>", 200),
+        (b"{}", 200),
+        (b"[]", 200),
+        (b'{"torrents": [{"name": 1}]}', 200),
+        (b'{"torrents": 1}', 200),
+        (json.dumps(status(0, 5)).replace("1000", "0").encode(), 200),  # of no bytes, of which some are missing
+    ],
 )
+@pytest.mark.filterwarnings("error")  # pytest warns of an exception that ends a thread
 def test_tracker_that_is_not_ours_is_asked_once(tmp_path, tracker, answer):
     server, screen = tracker(*answer), Screen()
     task = progress.Progress(str(tmp_path), server.address, INFOHASH, 0.05, screen)
