@@ -54,7 +54,8 @@ func flagsAt(t *testing.T, path string) (flags string, can bool) {
 	return strings.ReplaceAll(showFlags(bits), "e", ""), true
 }
 
-// needFlags skips a test that takes a filesystem whose files have flags, as ext4, XFS and Btrfs have.
+// needFlags skips a test that takes a filesystem whose files have flags, as ext4, XFS and Btrfs have. There is nothing to set on
+// others, and make test counts it as skipped; that they refuse flags has a test wherever tests run.
 func needFlags(t *testing.T) {
 	t.Helper()
 	if _, can := flagsAt(t, t.TempDir()); !can {

@@ -245,7 +245,8 @@ func undumped(path string) bool {
 	return err == nil && set&0x40 != 0
 }
 
-// needFlags skips a test that takes a filesystem whose files have attributes.
+// needFlags skips a test that takes a filesystem whose files have attributes. There is nothing to set on others, and make test counts it as
+// skipped; that they refuse attributes has a test wherever tests run.
 func needFlags(t *testing.T) {
 	t.Helper()
 	if _, err := flags(t.TempDir()); err != nil {
