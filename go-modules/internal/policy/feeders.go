@@ -17,13 +17,20 @@ func (p *Picker) compare() {
 		st := &p.stripes[s]
 		st.lag = st.missing - least
 		st.limit = max(st.tolerance(), min(st.limit, st.lag+slack))
-		if p.lost(s, got) {
-			st.behind = 0
-			st.limit = st.lag + slack // the new one gets time to prove itself
+		switch {
+		case p.lost(s, got):
+			p.leaves(s)
 			if !p.advance(s) {
 				p.substitute(s)
 			}
+		case p.homesick(s):
+			st.next = 0
+			p.advance(s)
+		default:
+			continue
 		}
+		st.behind = 0
+		st.limit = st.lag + slack // the new one gets time to prove itself
 	}
 }
 

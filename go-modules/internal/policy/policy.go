@@ -85,6 +85,7 @@ type Picker struct {
 	gap     int     // ticks since one in which a block came
 	usual   float64 // ticks from one in which blocks come to the next, averaged
 	flowing bool    // a block ever came
+	calm    int     // ticks since nothing came for a while
 	best    float64 // rate of any peer, in blocks a second
 	top     float64 // the best trend of any peer but the origin
 
@@ -141,6 +142,7 @@ func New(cfg Config) *Picker {
 		single:  make(map[int]bool),
 		origin:  NoPeer,
 		usual:   firstUsual,
+		calm:    longMemory,
 	}
 	for i := range cfg.Pieces {
 		if i < len(cfg.Have) && cfg.Have[i] {

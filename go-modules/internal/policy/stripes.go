@@ -72,6 +72,8 @@ type stripe struct {
 	waits   int      // ticks that its feeder owed blocks of it without a break
 	ours    float64  // pieces that we get in a tick, averaged since it has its feeder
 	theirs  float64  // the same of the feeder
+	left    farewell // when its first choice was left last
+	penance int      // ticks for which that is not tried again
 	front   int      // the highest piece of it that any peer but the origin has, or -1
 }
 
@@ -123,7 +125,7 @@ func (p *Picker) SetParents(s, level int, ids ...PeerID) {
 		return
 	}
 	st.parents = slices.Clone(ids)
-	st.next = 0
+	st.next, st.penance = 0, 0
 	if p.yielding == 0 && !p.advance(s) {
 		p.feed(s, NoPeer)
 	}
@@ -224,6 +226,9 @@ func (p *Picker) Tick() {
 		p.gap = 0
 	}
 	p.quiet++
+	if p.calm++; p.flowing && p.quiet > max(2, int(2*p.usual)) {
+		p.calm = 0
+	}
 	p.best = 0
 	for _, pr := range p.order {
 		p.best = max(p.best, pr.rate)

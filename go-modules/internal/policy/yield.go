@@ -29,7 +29,7 @@ func (p *Picker) yields() bool {
 			p.rejoin()
 		}
 		return true
-	case p.drowning() && !p.starving():
+	case p.calm >= longMemory && p.drowning() && !p.starving():
 		p.leave()
 		return true
 	case p.away && p.keepsUp():
@@ -37,6 +37,9 @@ func (p *Picker) yields() bool {
 	}
 	return false
 }
+
+// Paused says that this host had no time for a while: what has come, and to whom, tells nothing of its link then.
+func (p *Picker) Paused() { p.calm = 0 }
 
 // leave makes nobody feed us.
 func (p *Picker) leave() {

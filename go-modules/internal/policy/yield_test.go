@@ -206,3 +206,34 @@ func TestWhoLeavesTakesAllBack(t *testing.T) {
 		}
 	}
 }
+
+// TestStandingStillIsNoSlowLink: what comes after a time in which nothing came, because of the network or because this host had no time, tells nothing of
+// how fast the link is.
+func TestStandingStillIsNoSlowLink(t *testing.T) {
+	for name, stop := range map[string]func(p *Picker){
+		"nothing came": func(p *Picker) {
+			for range 3 * patience {
+				p.Pick(first, 10)
+				p.Pick(second, 10)
+				p.Tick()
+			}
+		},
+		"no time": func(p *Picker) { p.Paused() },
+	} {
+		p, next := newStriped(40000, 200), 0
+		for range 4 * memory {
+			bothGet(p, &next, 8)
+			fetch(p, first)
+			fetch(p, second)
+			p.Tick()
+		}
+		stop(p)
+		bothGet(p, &next, 20*slowBy)
+		if ticks := slowly(p, &next, longMemory-1); ticks < longMemory-1 || p.Away() {
+			t.Errorf("%s: after %d ticks the peer stepped aside", name, ticks)
+		}
+		if slowly(p, &next, hopeless); !p.Away() {
+			t.Errorf("%s: it never stepped aside, which proves nothing", name)
+		}
+	}
+}

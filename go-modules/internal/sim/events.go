@@ -8,6 +8,8 @@ const (
 	evStart kind = iota
 	evLeave
 	evGone     // its absence is noticed
+	evStall    // node has no time
+	evResume   // node has time again
 	evAnnounce // the tracker's answer is there
 	evConnect  // node has connected to other
 	evRequest  // size blocks of conn.coming have arrived

@@ -153,6 +153,17 @@ func (w *world) shareDown(n *node) {
 	}
 }
 
+// setLink changes what a host can send and receive.
+func (w *world) setLink(n *node, up, down float64) {
+	n.up, n.down = up, down
+	w.shareUp(n)
+	w.shareDown(n)
+	for _, c := range n.conns {
+		w.shareUp(c.peer)
+		w.shareDown(c.peer)
+	}
+}
+
 // divide replaces limits by shares of a capacity: equal ones, but what some cannot use is for the
 // others, and what is left in the end is for all. It returns the largest share, or the capacity if there are no limits.
 func divide(capacity float64, limits []float64) float64 {

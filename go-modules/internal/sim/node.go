@@ -10,8 +10,9 @@ import (
 const (
 	tickEvery    = 250 * time.Millisecond // as in the engine
 	snubbedAfter = 10 * time.Second
-	worthPacket  = 32 // have messages
-	untoldTicks  = 8  // after which any are sent
+	worthPacket  = 32   // have messages
+	standing     = 1e-3 // of its link is what a stalled host still uses
+	untoldTicks  = 8    // after which any are sent
 )
 
 // node is a host: what package swarm is in reality.
@@ -77,6 +78,10 @@ func (w *world) handle(e event) {
 		w.leave(n)
 	case evGone:
 		w.gone(n)
+	case evStall:
+		w.setLink(n, n.up*standing, n.down*standing)
+	case evResume:
+		w.setLink(n, n.up/standing, n.down/standing)
 	case evMissing:
 		w.announce(n)
 	case evAnnounce:

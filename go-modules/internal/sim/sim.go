@@ -40,6 +40,8 @@ type Host struct {
 	Start time.Duration
 	// Leave is when it is gone for good; 0 means never.
 	Leave time.Duration
+	// Stall is when it begins to be too busy with something else to send or receive anything, and Stalled for how long it is; 0 means never.
+	Stall, Stalled time.Duration
 }
 
 // Config describes a run.
@@ -162,6 +164,10 @@ func newWorld(cfg Config) *world {
 		n := w.newNode(h)
 		w.nodes = append(w.nodes, n)
 		w.at(int64(h.Start), event{kind: evStart, node: n})
+		if h.Stalled > 0 {
+			w.at(int64(h.Stall), event{kind: evStall, node: n})
+			w.at(int64(h.Stall+h.Stalled), event{kind: evResume, node: n})
+		}
 		if h.Leave > 0 {
 			w.at(int64(h.Leave), event{kind: evLeave, node: n})
 		} else {

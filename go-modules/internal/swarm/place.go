@@ -70,6 +70,11 @@ func (s *Swarm) anybody(such func(*conn) bool) bool {
 func (s *Swarm) stepAside() {
 	if away := s.picker.Away(); away != s.place.away {
 		s.place.away = away
+		if away {
+			s.cfg.Log.Info("stays out of the trees for a while: pieces come more slowly than to others, for the link or the processors of this host are slow")
+		} else {
+			s.cfg.Log.Info("is in the trees again")
+		}
 		for _, c := range s.conns {
 			s.hello(c)
 		}

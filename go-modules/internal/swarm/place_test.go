@@ -200,3 +200,15 @@ func TestStepAside(t *testing.T) {
 		t.Error("the tracker is not told")
 	}
 }
+
+// TestPaused: a tick that comes much too late says that this process stood still, and the one after it does not.
+func TestPaused(t *testing.T) {
+	s := ranked(t, 6, 11, 2, 7)
+	s.ticked = time.Now().Add(-pausedFor)
+	if !s.paused() {
+		t.Error("a tick after a pause was taken for any other")
+	}
+	if s.paused() {
+		t.Error("a tick after a tick was taken for one after a pause")
+	}
+}

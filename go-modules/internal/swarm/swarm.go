@@ -33,7 +33,8 @@ const BlockSize = 16 << 10
 
 const (
 	tickEvery  = 250 * time.Millisecond
-	openMemory = 24 << 20 // bytes of pieces that are begun and not yet verified
+	pausedFor  = 3 * tickEvery // since the last tick means that this process had no time
+	openMemory = 24 << 20      // bytes of pieces that are begun and not yet verified
 	// maxRequest is the longest request served, and made to peers of this program, in bytes. Foreign
 	// clients are asked for single blocks.
 	maxRequest = 128 << 10
@@ -89,6 +90,7 @@ type Swarm struct {
 	writes     int       // pieces written until now
 	written    []int     // which of these writes each piece was, from 1 on
 	lastNew    time.Time // when the last missing block came
+	ticked     time.Time // when the last tick was
 	tracker    trackerState
 	place      place
 	uplink     uplink
@@ -174,7 +176,7 @@ func (s *Swarm) Stats() Stats { return *s.stats.Load() }
 // store fails. It waits for everything that it started.
 func (s *Swarm) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	s.began, s.lastNew = time.Now(), time.Now()
+	s.began, s.lastNew, s.ticked = time.Now(), time.Now(), time.Now()
 	s.start(ctx)
 	err := s.loop(ctx)
 	cancel()
@@ -229,6 +231,9 @@ func (s *Swarm) loop(ctx context.Context) error {
 // tick does what is due by time.
 func (s *Swarm) tick(ctx context.Context, now time.Time) error {
 	s.adopt(now)
+	if s.paused() {
+		s.picker.Paused()
+	}
 	s.picker.Tick()
 	s.stepAside()
 	s.subscribe()
@@ -241,6 +246,13 @@ func (s *Swarm) tick(ctx context.Context, now time.Time) error {
 	s.announceIfDue(now)
 	s.publish()
 	return s.stalled(now)
+}
+
+// paused tells whether this process had no time since the last tick: everything that came meanwhile is seen at once then.
+func (s *Swarm) paused() bool {
+	late := time.Since(s.ticked) > pausedFor
+	s.ticked = time.Now()
+	return late
 }
 
 // stalled tells when a download gets nowhere, and as far as it is known, why.
