@@ -17,7 +17,7 @@ from fleet.fleet import unavailable
 from . import contents, limits, machine, outcome, report, scenarios, stamps
 from . import deploys as playbooks
 from .outcome import Figures, Outcome
-from .race import race
+from .race import Stall, race
 from .rig import Layout, Rig
 from .systems import systems
 from .systems.base import CHECKOUT
@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--stagger", type=float, default=0, help="seconds over which the peers start")
     run.add_argument("--slow", type=float, default=0, help="Mbit/s of the link of the peer in the middle")
     run.add_argument("--slows", type=int, default=1, help="so many peers with such a link, at equal distances")
+    run.add_argument("--stalls", type=int, default=0, help="so many peers stand still for a while, one after the other")
+    run.add_argument("--stall", type=float, default=2, help="seconds for which each of them does")
     run.add_argument("--delay", type=float, default=0, help="milliseconds that the first peer's round trips take")
     run.add_argument("--files", type=int, default=1, help="so many files of together that size (murder only, as what follows)")
     there = run.add_mutually_exclusive_group()
@@ -135,8 +137,9 @@ def _run(options: argparse.Namespace) -> int:
     outcomes, program = [], str(options.program or stamps.checkout())
     with Rig.up(layout) as rig:
         artifact = case.make(rig.directory / "artifact")
+        stalls = Stall.spread(peers, options.stalls, options.stall, layout.limit(options.size))
         for _ in range(options.repeat):
-            result = race(rig, system, artifact, "by hand", options.stagger, case.prepare)
+            result = race(rig, system, artifact, "by hand", options.stagger, case.prepare, stalls=stalls)
             outcomes.append(stamps.stamped(result, program))
             print(told(outcomes[-1]), flush=True)
     if options.json:

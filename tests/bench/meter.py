@@ -62,7 +62,7 @@ class Meter:
         self.peaks = dict.fromkeys((seat.name for seat in rig.seats), 0)
 
     def __enter__(self) -> Meter:
-        self._memory.give(math.inf if not self._rig.layout.rate else 0)
+        self._give(0)
         self.samples.append(self.links())
         self._thread.start()
         return self
@@ -80,9 +80,13 @@ class Meter:
                 if time.monotonic() - self.samples[-1].at < EVERY:
                     continue
             self.samples.append(self.links())
-            self._memory.give(sum(self.samples[-1].received[1:]) - sum(self.samples[0].received[1:]))
+            self._give(sum(self.samples[-1].received[1:]) - sum(self.samples[0].received[1:]))
             if len(self.samples) % (len(self._rig.seats) // WEIGHED + 1) == 0:
                 self.weigh(*self._rig.seats)
+
+    def _give(self, arrived: int) -> None:
+        layout = self._rig.layout
+        self._memory.give(layout.programs + arrived if layout.rate else math.inf)
 
     def links(self) -> Sample:
         """Read the counters of the bridge's ends of all cables, where sent and received swap."""

@@ -8,9 +8,10 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from .artifacts import Artifact
@@ -26,6 +27,20 @@ CRAWL = 20e6  # bytes a second, which everybody exceeds where no link limits
 
 class RaceError(RuntimeError):
     """A system did not bring the artifact to every peer."""
+
+
+@dataclass(frozen=True)
+class Stall:
+    """A peer stands still for a while: its processes get no time."""
+
+    peer: int  # counted from 0
+    at: float  # seconds from the start
+    seconds: float
+
+    @staticmethod
+    def spread(peers: int, number: int, seconds: float, limit: float) -> list[Stall]:
+        """Return so many, of peers at equal distances, one after the other from a tenth to seven tenths of the race."""
+        return [Stall(peers * (2 * n + 1) // (2 * number), limit * (0.1 + 0.6 * n / number), seconds) for n in range(number)]
 
 
 @dataclass
@@ -69,6 +84,7 @@ def race(
     stagger: float = 0,
     prepare: Prepare | None = None,
     samples: list[Sample] | None = None,
+    stalls: Sequence[Stall] = (),
 ) -> Outcome:
     """Let the system run once. stagger is the seconds over which the peers start; prepare is called when the origin is ready.
 
@@ -92,7 +108,7 @@ def race(
             if prepare:
                 memory.give(math.inf)  # what a host has already fills memory without coming over a link
             before = meter.cost()
-            _run(system, runners, starts, _patience(rig, system, artifact), meter)
+            _run(system, runners, starts, _patience(rig, system, artifact), meter, stalls)
             outcome.cpu = meter.cost().since(before)
             meter.weigh(*rig.seats)
         if samples is not None:
@@ -119,28 +135,42 @@ def _patience(rig: Rig, system: System, artifact: Artifact) -> float:
     return max(system.patience(rig) * slowest * layout.limit(artifact.size), 60.0)
 
 
-def _run(system: System, runners: list[Runner], starts: list[float], patience: float, meter: Meter) -> None:
-    """Start everyone at its time and wait for everyone to finish."""
+def _run(
+    system: System, runners: list[Runner], starts: list[float], patience: float, meter: Meter, stalls: Sequence[Stall] = ()
+) -> None:
+    """Start everyone at its time, let some stand still, and wait for everyone to finish."""
     began = time.monotonic()
-    waiting = sorted(zip(starts, range(len(runners)), runners))
-    with selectors.DefaultSelector() as selector:
-        for runner in runners:
-            selector.register(runner.process.stdout, selectors.EVENT_READ, runner)
-        while selector.get_map():
-            now = time.monotonic() - began
-            if now > patience + max(starts):
-                late = [runner.seat for runner in runners if not runner.finished]
-                raise RaceError(f"{len(late)} of {len(runners)} peers have nothing whole after {now:.0f} s\n{late[0].log()}")
-            while waiting and waiting[0][0] <= now:
-                waiting.pop(0)[2].start()
-            pause = waiting[0][0] - now if waiting else 1.0
-            for key, _ in selector.select(min(pause, 1.0)):
-                runner = key.data
-                if runner.listen():
-                    selector.unregister(runner.process.stdout)
-                    # Now, for some end as soon as everybody is complete.
-                    meter.weigh(runner.seat)
-                    runner.figures = system.figures(runner.seat, runner.output)
+    events = [(at, runner.start) for at, runner in zip(starts, runners)]
+    for stall in stalls:
+        seat = runners[stall.peer].seat
+        events += [(stall.at, partial(seat.freeze, True)), (stall.at + stall.seconds, partial(seat.freeze, False))]
+    events.sort(key=lambda event: event[0])
+    try:
+        with selectors.DefaultSelector() as selector:
+            for runner in runners:
+                selector.register(runner.process.stdout, selectors.EVENT_READ, runner)
+            while selector.get_map():
+                now = time.monotonic() - began
+                if now > patience + max(starts):
+                    late = [runner.seat for runner in runners if not runner.finished]
+                    raise RaceError(f"{len(late)} of {len(runners)} peers have nothing whole after {now:.0f} s\n{late[0].log()}")
+                while events and events[0][0] <= now:
+                    events.pop(0)[1]()
+                pause = events[0][0] - now if events else 1.0
+                for key, _ in selector.select(min(pause, 1.0)):
+                    _hear(system, selector, key.data, meter)
+    finally:
+        for stall in stalls:
+            runners[stall.peer].seat.freeze(False)
+
+
+def _hear(system: System, selector: selectors.BaseSelector, runner: Runner, meter: Meter) -> None:
+    """Take what a program has printed, and its figures when it has finished with that."""
+    if runner.listen():
+        selector.unregister(runner.process.stdout)
+        # Now, for some end as soon as everybody is complete.
+        meter.weigh(runner.seat)
+        runner.figures = system.figures(runner.seat, runner.output)
 
 
 def _commands(rig: Rig) -> list[str]:

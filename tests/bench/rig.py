@@ -28,8 +28,9 @@ PAYLOAD = 0.956  # share of an Ethernet link's rate that TCP delivers
 SPARE = 2e9  # bytes that the programs themselves and the machine need besides
 
 
-HANDY = 6 * 10**9  # bytes of memory that are made ready at most
+HANDY = 6 * 10**9  # bytes of memory that are made ready at most for what arrives
 LEAD = 256 * 10**6  # bytes of it that are free at a time, less than what a race uses until a host takes back what is free
+PROGRAM = 24 * 10**6  # bytes that are made ready besides for each peer, whose programs take that much while they start
 TIMES = 6  # times what is needed are made ready where no link limits: what became free last is not what is used first
 ENTRY = 8192  # bytes of memory that a file needs besides its content
 
@@ -57,7 +58,12 @@ class Layout:
     def needs(self, size: int, files: int) -> int:
         """Return how many bytes of memory to make ready for a race with an artifact of this size."""
         needed = self.peers * (size + files * ENTRY) * (1 if self.rate else TIMES)
-        return min(needed, HANDY) if self.memory else 0
+        return min(needed, HANDY) + self.programs if self.memory else 0
+
+    @property
+    def programs(self) -> int:
+        """Return how many bytes of that are for the programs, and free from the start."""
+        return self.peers * PROGRAM
 
     def lacking(self, size: float) -> str:
         """Return what is missing to hold so many bytes of everybody's files, or an empty string."""
@@ -118,6 +124,10 @@ class Seat:
         if process.returncode:
             raise RuntimeError(f"{self.name}: {' '.join(map(str, argv))}: exit {process.returncode}\n{output}{self.log()}")
         return output
+
+    def freeze(self, still: bool) -> None:
+        """Let all processes of this seat stand still, or go on."""
+        (self.cgroup / "cgroup.freeze").write_text(str(int(still)))
 
     def log(self) -> str:
         """Return the end of what this seat's programs wrote to stderr."""

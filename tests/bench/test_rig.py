@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench.race import _commands
-from bench.rig import LEAD, Layout, Memory, Seat
+from bench.rig import LEAD, PROGRAM, Layout, Memory, Seat
 
 
 def test_slow_peers_stand_at_equal_distances():
@@ -27,7 +27,13 @@ def test_memory_is_made_ready_for_every_peer():
 
 
 def test_memory_that_is_made_ready_is_bounded():
-    assert Layout(200, 5).needs(10**9, 1) == Layout(11, 100).needs(10**9, 1) < 8 * 10**9
+    few, many = Layout(11, 100), Layout(200, 5)
+    assert many.needs(10**9, 1) - many.programs == few.needs(10**9, 1) - few.programs < 8 * 10**9
+
+
+def test_programs_have_memory_from_the_start():
+    few, many = Layout(11, 100), Layout(200, 100)
+    assert many.needs(1000, 1) - few.needs(1000, 1) > many.programs - few.programs == 189 * PROGRAM
 
 
 def test_disks_need_no_memory():
