@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Documentation only: the module is the program beside this file, which make build puts there.
+# Documentation only: the module is the program beside this file, which make build puts there. What it shares with the other
+# modules stands in plugins/doc_fragments; the rest is long because it has many options, and Ansible wants those, examples and
+# returns of a module in one file.
 
 from __future__ import annotations
 

@@ -59,7 +59,10 @@ def run(seat: Still, script: str, stalls: list[Stall], patience: float = 30) -> 
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(["sh", "-c", f"read -r _; {script}"], **pipes) as process:
         system, meter = SimpleNamespace(figures=lambda *_: {}), SimpleNamespace(weigh=lambda *_: None)
-        _run(system, [Runner(seat, process)], [0.0], patience, meter, stalls)
+        try:
+            _run(system, [Runner(seat, process)], [0.0], patience, meter, stalls)
+        finally:
+            process.kill()
 
 
 def test_a_peer_stands_still_and_goes_on(tmp_path):
@@ -76,5 +79,5 @@ def test_nobody_is_left_standing():
     assert seat.told[-1] is False
     seat = Still()
     with pytest.raises(RaceError, match="1 of 1 peers have nothing whole"):
-        run(seat, "exec sleep 1", [Stall(0, 0.0, 100)], patience=0.1)
+        run(seat, "exec sleep 60", [Stall(0, 0.0, 100)], patience=0.1)
     assert seat.told == [True, False]

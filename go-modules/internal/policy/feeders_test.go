@@ -38,7 +38,6 @@ func TestLateFromTheRootOn(t *testing.T) {
 // TestNobodyHasAStillStripe: a stripe of which nothing comes moves to the backup even if nobody is known to have any of it. What
 // feeds it may be a circle.
 func TestNobodyHasAStillStripe(t *testing.T) {
-	const backup = PeerID(3)
 	p := newStriped(1000, 100)
 	addPeer(p, backup)
 	p.SetParents(1, 2, second, backup)

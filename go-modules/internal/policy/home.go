@@ -19,7 +19,7 @@ func (p *Picker) leaves(s int) {
 	if len(st.parents) == 0 || st.feeder != st.parents[0] {
 		return
 	}
-	st.penance = max(homeAfter, min(2*st.penance, mostHomeAfter))
+	st.pause = max(homeAfter, min(2*st.pause, mostHomeAfter))
 	st.left = farewell{missing: st.missing, front: -1}
 	if home := p.peer(st.feeder); home != nil {
 		st.left.front = home.fronts[s]
@@ -33,7 +33,7 @@ func (p *Picker) leaves(s int) {
 // are those whom it feeds, for nobody else has anything to spare for them.
 func (p *Picker) homesick(s int) bool {
 	st := &p.stripes[s]
-	if len(st.parents) == 0 || st.feeder == st.parents[0] || st.fed < st.penance {
+	if len(st.parents) == 0 || st.feeder == st.parents[0] || st.fed < st.pause {
 		return false
 	}
 	home := p.peer(st.parents[0])

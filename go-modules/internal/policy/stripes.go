@@ -73,7 +73,7 @@ type stripe struct {
 	ours    float64  // pieces that we get in a tick, averaged since it has its feeder
 	theirs  float64  // the same of the feeder
 	left    farewell // when its first choice was left last
-	penance int      // ticks for which that is not tried again
+	pause   int      // ticks for which that is not tried again
 	front   int      // the highest piece of it that any peer but the origin has, or -1
 }
 
@@ -125,7 +125,7 @@ func (p *Picker) SetParents(s, level int, ids ...PeerID) {
 		return
 	}
 	st.parents = slices.Clone(ids)
-	st.next, st.penance = 0, 0
+	st.next, st.pause = 0, 0
 	if p.yielding == 0 && !p.advance(s) {
 		p.feed(s, NoPeer)
 	}
@@ -226,7 +226,7 @@ func (p *Picker) Tick() {
 		p.gap = 0
 	}
 	p.quiet++
-	if p.calm++; p.flowing && p.quiet > max(2, int(2*p.usual)) {
+	if p.calm++; p.flowing && p.quiet > max(lull, int(lull*p.usual)) {
 		p.calm = 0
 	}
 	p.best = 0

@@ -9,6 +9,9 @@ const (
 	mostYieldTicks = 64
 	// drowned is for how many ticks feeders must have owed us blocks without a break.
 	drowned = 2
+	// lull is for how many ticks nothing must come, and for how many times longer than usual, until that counts as standing still. For longMemory
+	// ticks after it nobody is judged too slow.
+	lull = 2
 	// outrunBy is how many times faster than we all feeders get pieces if our link is too slow.
 	outrunBy = 2
 )
