@@ -30,8 +30,8 @@ class ActionModule(ProgramAction):
             seconds = SECONDS if given is None else float(given)
         except (TypeError, ValueError) as exc:
             raise AnsibleActionFail(f"Variable murder_progress is {given!r}; give seconds, or 0 for none") from exc
-        tracker, infohash, state = (self._task.args.get(name) for name in ("tracker", "infohash", "state"))
+        tracker, infohash, state, token = (self._task.args.get(name) for name in ("tracker", "infohash", "state", "token"))
         waits = state in (None, "present") and not self._task.check_mode and not self._task.async_val
         if not seconds > 0 or not waits or not tracker or not HEX.fullmatch(str(infohash)):
             return contextlib.nullcontext()
-        return Progress(C.DEFAULT_LOCAL_TMP, str(tracker), str(infohash), seconds)
+        return Progress(C.DEFAULT_LOCAL_TMP, str(tracker), str(infohash), seconds, token=str(token or ""))

@@ -45,7 +45,8 @@ options:
     type: path
   token:
     description:
-      - Secret of the swarm. A tracker that was started with it refuses everybody who does not know it.
+      - Secret of the swarm. A tracker that was started with it lets nobody into a swarm who does not know it, and shows others names, hosts
+        and progress only.
       - It appears in no output, log or process list.
     type: str
 """

@@ -63,9 +63,11 @@ class Progress:
         infohash: str,
         seconds: float = SECONDS,
         show: t.Callable[[str], None] = lambda line: Display().display(line, stderr=True),  # stdout may be a machine's
+        token: str = "",
     ):
         self._turn = pathlib.Path(directory, f"corvus.murder.{infohash.lower()}")
         self._tracker, self._infohash, self._seconds, self._show = tracker, infohash, seconds, show
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}  # infohashes are for who has it
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -94,7 +96,7 @@ class Progress:
                 return  # another task tells
             if time.time() - os.fstat(turn.fileno()).st_mtime < self._seconds:
                 return
-            with open_url(url, timeout=PATIENCE, use_proxy=False, http_agent="corvus.murder") as answer:
+            with open_url(url, timeout=PATIENCE, use_proxy=False, http_agent="corvus.murder", headers=self._headers) as answer:
                 line = told(json.loads(answer.read(LARGEST)), self._infohash)
             turn.seek(0)
             if line and line != turn.read() and not self._over.is_set():

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // TorrentsPath is the path, beside the announce path, below which this project's tracker keeps its
@@ -32,10 +33,23 @@ func (c *Client) Register(ctx context.Context, t Torrent) error {
 	return c.manage(ctx, http.MethodPut, t.Infohash, t)
 }
 
+// MaxReason is the most bytes of a withdrawal's reason that a tracker takes.
+const MaxReason = 400
+
 // Withdraw ends the registration of a torrent: its swarm is forgotten and later announces get reason
-// as failure reason. A torrent that is not registered gives a Failure.
+// as failure reason, without its middle where it is longer than MaxReason. A torrent that is not registered gives a Failure.
 func (c *Client) Withdraw(ctx context.Context, infohash [20]byte, reason string) error {
-	return c.manage(ctx, http.MethodDelete, infohash, Withdrawal{Reason: reason})
+	return c.manage(ctx, http.MethodDelete, infohash, Withdrawal{Reason: middleOut(reason, MaxReason)})
+}
+
+// middleOut leaves out the middle of a text that has more than limit bytes: in an error that is part of a path.
+func middleOut(s string, limit int) string {
+	const gap = " ... "
+	if s = strings.ToValidUTF8(s, "?"); len(s) <= limit {
+		return s
+	}
+	half := (limit - len(gap)) / 2
+	return strings.ToValidUTF8(s[:half], "") + gap + strings.ToValidUTF8(s[len(s)-half:], "")
 }
 
 func (c *Client) manage(ctx context.Context, method string, infohash [20]byte, v any) error {

@@ -93,3 +93,16 @@ func TestTorrentValidate(t *testing.T) {
 		t.Errorf("Register of a bad torrent: %v", err)
 	}
 }
+
+func TestMiddleOut(t *testing.T) {
+	for given, want := range map[string]string{
+		"short":                  "short",
+		"Source /a/bbbb changed": "Source  ... changed",
+		"Source /\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4 changed": "Source  ... changed",
+		"\xff\xff": "?",
+	} {
+		if got := middleOut(given, 19); got != want {
+			t.Errorf("%q became %q, want %q", given, got, want)
+		}
+	}
+}

@@ -3,15 +3,31 @@ package announce
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 )
 
 // Scrape asks for the numbers of the swarms of infohashes (BEP 48); a torrent that the tracker does
 // not know is not in the answer. Errors are those of Announce, and ErrNoScrape.
 func (c *Client) Scrape(ctx context.Context, infohashes ...[20]byte) (map[[20]byte]Counts, error) {
+	counts, _, err := c.scrape(ctx, infohashes)
+	return counts, err
+}
+
+// Registered tells whether this project's tracker knows a torrent. Errors are those of Scrape, and ErrNoRegistration of another tracker.
+func (c *Client) Registered(ctx context.Context, infohash [20]byte) (bool, error) {
+	counts, server, err := c.scrape(ctx, [][20]byte{infohash})
+	if err == nil && server != ServerHeader {
+		err = fmt.Errorf("Tracker %s %w", c.shown, ErrNoRegistration)
+	}
+	_, known := counts[infohash]
+	return known, err
+}
+
+func (c *Client) scrape(ctx context.Context, infohashes [][20]byte) (counts map[[20]byte]Counts, server string, err error) {
 	u, err := scrapeURL(c.base)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	q := newQuery(u)
 	for _, infohash := range infohashes {
@@ -20,13 +36,13 @@ func (c *Client) Scrape(ctx context.Context, infohashes ...[20]byte) (map[[20]by
 	u.RawQuery = q.String()
 	a, err := c.do(ctx, http.MethodGet, u, nil)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	counts, err := parseScrape(a.body)
+	counts, err = parseScrape(a.body)
 	if err != nil || a.code != http.StatusOK {
-		return nil, c.refused(a, err)
+		return nil, "", c.refused(a, err)
 	}
-	return counts, nil
+	return counts, a.server, nil
 }
 
 func parseScrape(body []byte) (map[[20]byte]Counts, error) {

@@ -121,12 +121,6 @@ func writeOutcome(dir string, o outcome) error {
 	return nil
 }
 
-// Stopped tells that Instance.Stop ended the daemon, whose state is forgotten,
-// as against SIGTERM, after which DIR is kept for the next start.
-func (p *Process) Stopped() bool {
-	return errors.Is(context.Cause(p.ctx), ErrStopped)
-}
-
 // ExpireAfter ends the daemon, with the cause ErrIdle, when Active was not called
 // for that long. Zero or less: never.
 func (p *Process) ExpireAfter(idle time.Duration) {

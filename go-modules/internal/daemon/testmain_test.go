@@ -129,7 +129,7 @@ func afterReady(ctx context.Context, p *Process, w work) error {
 		select {}
 	}
 	<-ctx.Done()
-	p.Log.Info("ending", "stopped", p.Stopped())
+	p.Log.Info("ending", "cause", context.Cause(ctx))
 	return ctx.Err()
 }
 

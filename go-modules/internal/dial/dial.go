@@ -3,6 +3,7 @@ package dial
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"time"
@@ -23,11 +24,21 @@ const (
 // tracker, and they and whoever was below them in the trees ended a second late. So another attempt begins while the first is not answered, as RFC 8305
 // has it for several addresses. The first answer counts, whether yes or no, and the other attempts are given up.
 func TCP(ctx context.Context, local netip.Addr, addr string) (net.Conn, error) {
+	return first(ctx, func(ctx context.Context) (net.Conn, error) { return from(ctx, local, addr) })
+}
+
+func from(ctx context.Context, local netip.Addr, addr string) (net.Conn, error) {
 	var d net.Dialer
 	if local.IsValid() && !local.IsUnspecified() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
+		nc, err := d.DialContext(ctx, "tcp", addr)
+		var unsuitable *net.AddrError // addr has no address of that family
+		if !errors.As(err, &unsuitable) {
+			return nc, err
+		}
+		d.LocalAddr = nil
 	}
-	return first(ctx, func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) })
+	return d.DialContext(ctx, "tcp", addr)
 }
 
 type result struct {

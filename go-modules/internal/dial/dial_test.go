@@ -35,6 +35,23 @@ type attempt struct {
 	deaf  bool // its answer comes although it was given up
 }
 
+// TestOtherFamily connects to an address of the other family than the local one, which it cannot come from.
+func TestOtherFamily(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, local := range []string{"::1", "127.0.0.1"} {
+		nc, err := TCP(t.Context(), netip.MustParseAddr(local), ln.Addr().String())
+		if err != nil {
+			t.Errorf("from %s: %v", local, err)
+			continue
+		}
+		_ = nc.Close()
+	}
+}
+
 func TestFirstAnswerCounts(t *testing.T) {
 	refused := errors.New("refused")
 	for name, tt := range map[string]struct {

@@ -3,7 +3,6 @@ package module
 import (
 	"context"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"corvus.murder/internal/daemon"
@@ -24,8 +23,7 @@ func runTracker(ctx context.Context, p *daemon.Process) error {
 	tc := tracker.Config{
 		Listen: cfg.Listen, Port: cfg.Port, Allow: cfg.Allow, Token: string(cfg.Token), Expect: cfg.Expect,
 		IdleTimeout: time.Duration(cfg.IdleTimeout) * time.Second,
-		// Beside the daemon's own directory, which does not outlive a crash: the state does.
-		StateDir: filepath.Join(cfg.StateDir, "tracker-"+strconv.Itoa(cfg.Port)+".torrents"),
+		StateDir:    filepath.Join(p.Dir, "torrents"), // it outlives a crash, and goes with the daemon's own directory
 	}
 	ln, err := tracker.Listen(ctx, tc)
 	if err != nil {
@@ -38,11 +36,5 @@ func runTracker(ctx context.Context, p *daemon.Process) error {
 	}
 	p.SetStatus(func() any { return server.Status() })
 	p.Ready()
-	if err := server.Serve(ctx, ln); err != nil {
-		return err
-	}
-	if p.Stopped() || server.Idle() {
-		return server.Forget()
-	}
-	return nil
+	return server.Serve(ctx, ln)
 }

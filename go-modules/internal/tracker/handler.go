@@ -13,10 +13,7 @@ import (
 	"corvus.murder/internal/announce"
 )
 
-const (
-	maxBody   = 64 << 10
-	maxReason = 400 // bytes of a withdrawal's reason
-)
+const maxBody = 64 << 10
 
 const explanation = `This is the announce URL of a BitTorrent tracker (corvus.murder).
 BitTorrent clients ask it for peers with the parameters info_hash, peer_id, port and left (BEP 3).
@@ -111,6 +108,9 @@ func (s *Server) answer(r *http.Request) ([]byte, error) {
 
 func (s *Server) serveScrape(w http.ResponseWriter, r *http.Request) {
 	infohashes, err := parseScrape(r.URL.RawQuery)
+	if err == nil {
+		err = s.authorize(r)
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -94,10 +94,21 @@ func TestToken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	infohash := fmt.Sprintf("%x", sample.Infohash)
 	for _, target := range []string{"/", "/status.json"} {
-		if w := r.ask("GET", target, ""); w.Code != 200 || strings.Contains(w.Body.String(), "secret") {
-			t.Errorf("GET %s: status %d, or it shows the token", target, w.Code)
+		w := r.ask("GET", target, "")
+		if body := w.Body.String(); w.Code != 200 || strings.Contains(body, "secret") || strings.Contains(body, infohash) || !strings.Contains(body, sample.Name) {
+			t.Errorf("GET %s: status %d, or it shows token or infohash: %s", target, w.Code, body)
 		}
+		if w := r.ask("GET", target, "", "Authorization", "Bearer secret"); !strings.Contains(w.Body.String(), infohash) {
+			t.Errorf("GET %s with the token shows no infohash: %s", target, w.Body)
+		}
+	}
+	if got := reason(t, r.ask("GET", "/scrape", "").Body.Bytes()); got != want {
+		t.Errorf("scrape without the token: reason %q", got)
+	}
+	if got := reason(t, r.ask("GET", "/scrape?token=secret", "").Body.Bytes()); got != "" {
+		t.Errorf("scrape with the token: reason %q", got)
 	}
 }
 
@@ -120,7 +131,7 @@ func TestRegistrationOverHTTP(t *testing.T) {
 		{"PUT", samplePath, body, 204, ""},
 		{"PUT", samplePath, `{"name":"other","size":1000,"piece_length":16,"pieces":63}`, 409, `is registered as \"artifact\" of 1000 bytes`},
 		{"PUT", "/torrents/" + strings.Repeat("12", 20), body, 507, "Tracker holds 1 torrents, which is the most it takes; withdraw one first"},
-		{"DELETE", samplePath, `{"reason":"` + strings.Repeat("x", maxReason+1) + `"}`, 400, "Reason has 401 bytes; it may have 400"},
+		{"DELETE", samplePath, `{"reason":"` + strings.Repeat("x", announce.MaxReason+1) + `"}`, 400, "Reason has 401 bytes; it may have 400"},
 		{"DELETE", samplePath, `{"reason":"over"}`, 204, ""},
 		{"PUT", samplePath, body, 204, ""},
 		{"DELETE", samplePath, `{}`, 204, ""},

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -169,28 +168,21 @@ func inChunks(connection *http.ResponseController, to io.Writer, from io.Reader,
 	return nil
 }
 
-// metainfoFiles are the paths of everything that deposit has made.
-func (s *Server) metainfoFiles() (paths []string) {
-	entries, _ := os.ReadDir(s.cfg.StateDir) // what cannot be listed is not there
-	for _, entry := range entries {
-		if strings.Contains(entry.Name(), metainfoTail) {
-			paths = append(paths, s.path(entry.Name()))
-		}
-	}
-	return paths
-}
-
 // findMetainfo finds what an earlier tracker has kept, and removes what is of no use any more.
 func (s *Server) findMetainfo() error {
-	for _, path := range s.metainfoFiles() {
+	entries, _ := os.ReadDir(s.cfg.StateDir) // what cannot be listed is not there
+	for _, entry := range entries {
+		if !strings.Contains(entry.Name(), metainfoTail) {
+			continue
+		}
 		var infohash identity
-		name, whole := strings.CutSuffix(filepath.Base(path), metainfoTail)
-		stat, err := os.Stat(path)
+		name, whole := strings.CutSuffix(entry.Name(), metainfoTail)
+		stat, err := os.Stat(s.path(entry.Name()))
 		if whole && err == nil && infohash.UnmarshalText([]byte(name)) == nil && s.standing(infohash) == nil {
 			s.torrents[infohash].kept = stat.Size()
 			continue
 		}
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Remove(s.path(entry.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("State directory %s cannot be cleaned up (%w); check its owner and mode", s.cfg.StateDir, err)
 		}
 	}

@@ -197,10 +197,4 @@ func TestMetainfoOfNoUseIsRemoved(t *testing.T) {
 	if left := again.files(t); len(left) != 2 {
 		t.Errorf("left of a tracker that was killed: %v", left)
 	}
-	if err := again.Forget(); err != nil {
-		t.Fatal(err)
-	}
-	if left := again.files(t); len(left) != 0 {
-		t.Errorf("left after Forget: %v", left)
-	}
 }

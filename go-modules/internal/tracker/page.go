@@ -45,7 +45,7 @@ func (p *page) add(format string, args ...any) {
 }
 
 func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
-	p := s.Status().page()
+	p := s.statusFor(r).page()
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 	if _, err := w.Write(p.Bytes()); err != nil {
@@ -73,8 +73,11 @@ func (s Status) page() *page {
 }
 
 func (p *page) torrent(t TorrentStatus, now time.Time) {
-	p.add("<h2>%s</h2>\n<p><code>%s</code>, %s in %d pieces of %s,\nregistered %v ago", t.Name, t.Infohash,
-		readable(t.Size), t.Pieces, readable(t.PieceLength), ago(now, t.Registered))
+	p.add("<h2>%s</h2>\n<p>", t.Name)
+	if t.Infohash != "" {
+		p.add("<code>%s</code>, ", t.Infohash)
+	}
+	p.add("%s in %d pieces of %s,\nregistered %v ago", readable(t.Size), t.Pieces, readable(t.PieceLength), ago(now, t.Registered))
 	if t.Withdrawn != "" {
 		p.add(", withdrawn: %s", t.Withdrawn)
 	}

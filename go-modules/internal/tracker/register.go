@@ -61,8 +61,8 @@ func (s *Server) withdraw(infohash [20]byte, reason string) error {
 	if reason == "" {
 		reason = "its seeder has ended"
 	}
-	if len(reason) > maxReason {
-		return refuseWith(http.StatusBadRequest, "Reason has %d bytes; it may have %d", len(reason), maxReason)
+	if len(reason) > announce.MaxReason {
+		return refuseWith(http.StatusBadRequest, "Reason has %d bytes; it may have %d", len(reason), announce.MaxReason)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,7 +22,7 @@ const (
 	firstSeeder = time.Hour
 )
 
-// Serve answers on ln until ctx ends or nobody announced for Config.IdleTimeout (see Idle), finishes
+// Serve answers on ln until ctx ends or nobody announced for Config.IdleTimeout, finishes
 // the requests that are under way (5 s at most), saves the peers and returns nil. It closes ln.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	server := &http.Server{
@@ -35,7 +35,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	s.mu.Lock()
-	s.active, s.idle = s.now(), false
+	s.active = s.now()
 	s.mu.Unlock()
 	s.log.Info("tracker serves", "address", ln.Addr().String(), "torrents", len(s.Status().Torrents))
 
@@ -92,8 +92,7 @@ func (s *Server) expire() (idle bool) {
 	if len(s.torrents) == 0 { // the first seeder may still be hashing its source
 		timeout = max(timeout, firstSeeder)
 	}
-	s.idle = s.cfg.IdleTimeout > 0 && now.Sub(s.active) >= timeout
-	return s.idle
+	return s.cfg.IdleTimeout > 0 && now.Sub(s.active) >= timeout
 }
 
 func (s *Server) saveIfDue() error {

@@ -203,34 +203,3 @@ func TestRegistrationFailsWithoutDisk(t *testing.T) {
 		t.Errorf("peers that are not on disk count as saved: %v", err)
 	}
 }
-
-func TestForget(t *testing.T) {
-	r := registered(t, Config{StateDir: filepath.Join(t.TempDir(), "state")})
-	if err := r.savePeers(); err != nil {
-		t.Fatal(err)
-	}
-	other := filepath.Join(r.cfg.StateDir, "other")
-	if err := os.WriteFile(other, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Forget(); err != nil {
-		t.Fatal(err)
-	}
-	if left, err := os.ReadDir(r.cfg.StateDir); err != nil || len(left) != 1 {
-		t.Errorf("left are %v, %v; only the foreign file must stay", left, err)
-	}
-	if err := os.Remove(other); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := r.Forget(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat(r.cfg.StateDir); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("the directory is still there: %v", err)
-		}
-	}
-	if err := newRig(t, Config{}).Forget(); err != nil {
-		t.Errorf("Forget without a state: %v", err)
-	}
-}

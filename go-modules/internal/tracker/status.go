@@ -21,7 +21,7 @@ type Status struct {
 
 // TorrentStatus is one registered or withdrawn torrent.
 type TorrentStatus struct {
-	Infohash    string       `json:"infohash"` // hex
+	Infohash    string       `json:"infohash"` // hex; empty for whoever lacks the tracker's token
 	Name        string       `json:"name"`
 	Size        int64        `json:"size"`         // bytes
 	PieceLength int64        `json:"piece_length"` // bytes
@@ -103,7 +103,18 @@ func percent(left, size int64) float64 {
 	return 100 * float64(left) / float64(size)
 }
 
-func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
+// statusFor is the status without infohashes for whoever lacks the token: peers serve everyone who knows one.
+func (s *Server) statusFor(r *http.Request) Status {
+	status := s.Status()
+	if s.authorize(r) != nil {
+		for i := range status.Torrents {
+			status.Torrents[i].Infohash = ""
+		}
+	}
+	return status
+}
+
+func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(s.Status()) // who went away will ask again
+	_ = json.NewEncoder(w).Encode(s.statusFor(r)) // who went away will ask again
 }

@@ -14,7 +14,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
 	"sync"
 	"syscall"
@@ -99,7 +98,6 @@ type Server struct {
 	announces int64
 	dirty     bool // peers changed since they were saved
 	saved     time.Time
-	idle      bool
 }
 
 // New makes a tracker and loads what its state directory holds. State that is damaged is set aside
@@ -128,33 +126,4 @@ func newServer(cfg Config, log *slog.Logger, now func() time.Time) *Server {
 		active:   now(),
 		saved:    now(),
 	}
-}
-
-// Idle reports whether Serve ended because nobody announced for Config.IdleTimeout.
-func (s *Server) Idle() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.idle
-}
-
-// Forget removes the state of the tracker, and its directory if nothing else is in it. It is for a
-// tracker that does not serve.
-func (s *Server) Forget() error {
-	if s.cfg.StateDir == "" {
-		return nil
-	}
-	gone := s.metainfoFiles()
-	for _, name := range []string{torrentsFile, peersFile} {
-		gone = append(gone, s.path(name), s.path(name)+unfinished, s.path(name)+damaged)
-	}
-	for _, path := range gone {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove state: %w", err)
-		}
-	}
-	err := os.Remove(s.cfg.StateDir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
-		return fmt.Errorf("remove state directory: %w", err)
-	}
-	return nil
 }

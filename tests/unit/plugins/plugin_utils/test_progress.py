@@ -63,7 +63,7 @@ class Tracker(http.server.ThreadingHTTPServer):
     def __init__(self, says: bytes | None = None, code: int = 200):
         super().__init__(("127.0.0.1", 0), self.Handler)
         self.says, self.code = says, code
-        self.asked, self.paths = [], set()
+        self.asked, self.paths, self.tokens = [], set(), set()
         self.address = f"127.0.0.1:{self.server_port}"
         self.changed = threading.Condition()
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
@@ -78,6 +78,7 @@ class Tracker(http.server.ThreadingHTTPServer):
             with self.server.changed:
                 self.server.asked.append(time.monotonic())
                 self.server.paths.add(self.path)
+                self.server.tokens.add(self.headers["Authorization"])
                 self.server.changed.notify_all()
             self.send_response(self.server.code)
             self.end_headers()
@@ -133,14 +134,16 @@ def test_tasks_of_one_run_tell_in_turn(tmp_path, tracker):
     # A file's time is as exact as the kernel's clock ticks, and the tracker may be asked late.
     assert min(later - at for at, later in zip(server.asked, server.asked[1:])) > seconds / 2
     assert server.paths == {"/status.json"}
+    assert server.tokens == {None}
     numbers = [int(line.split()[1]) for line in screen.lines]
     assert numbers == sorted(set(numbers))
 
 
 def test_what_has_not_changed_is_told_once(tmp_path, tracker):
     server, screen = tracker(json.dumps(status(1, 500)).encode()), Screen()
-    with progress.Progress(str(tmp_path), server.address, INFOHASH, 0.05, screen):
+    with progress.Progress(str(tmp_path), server.address, INFOHASH, 0.05, screen, token="sesame"):
         server.wait(5)
+    assert server.tokens == {"Bearer sesame"}
     assert screen.lines == ["app.tar: 1 of 2 hosts have it, 75 % of all bytes are there"]
 
 
