@@ -83,7 +83,8 @@ options:
       - With V(quick) a record in O(state_dir) is believed, which says that the artifact was verified, as long as every
         file still has the inode, size, modification time and change time (ctime) that it had then. This trusts the kernel
         to note every write, and the disk to keep what was written. Where anything differs, everything is hashed.
-      - With V(full) everything is always hashed, which also finds what a failing disk has damaged.
+      - With V(full) everything is always hashed, which also finds what a failing disk has damaged. What a call with O(state=started) has
+        brought, and no call has waited for since, counts as verified when it came.
     type: str
     choices: [quick, full]
     default: quick
@@ -437,7 +438,7 @@ secontext:
   sample: [system_u, object_r, usr_t, s0]
 backup_file:
   description: Where what was at the destination before is now.
-  returned: when O(state=present) and O(backup=true) and something was replaced
+  returned: when O(state=present) or O(state=started) and O(backup=true) and something was replaced
   type: str
   sample: /opt/app-2.4.tar.4711.2026-01-31@12:00:00~
 release:

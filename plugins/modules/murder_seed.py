@@ -49,6 +49,7 @@ options:
   torrent:
     description:
       - Path of the C(.torrent). By default it is O(src) with C(.torrent) behind it.
+      - Only what this module has made there before, or an empty file, is replaced.
     type: path
   piece_size:
     description:

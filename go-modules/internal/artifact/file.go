@@ -15,6 +15,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Replaceable refuses a path for a .torrent at which there is something that Build has not made: somebody else's .torrent, or another
+// file under a wrong name. So it does a path where nothing can be written. It reads no more than MaxTorrentSize.
+func Replaceable(path string) error {
+	stat, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return canWrite(path)
+	case err != nil || stat.Mode().IsRegular() && stat.Size() == 0:
+		return nil // what is wrong with it turns out when it is written
+	}
+	if t, err := Load(path); err != nil || !t.ours() {
+		return fault(fs.ErrExist, "Torrent %s would replace something that murder_seed has not made; move that away, or give the option torrent another path",
+			show(path))
+	}
+	return nil
+}
+
+// canWrite refuses a path for a .torrent in a directory where nothing can be written.
+func canWrite(path string) error {
+	err := unix.Faccessat(unix.AT_FDCWD, filepath.Dir(path), unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault(err, "Directory %s for the torrent does not exist; create it first", show(filepath.Dir(path)))
+	} else if err != nil {
+		return fault(err, "Torrent %s cannot be written: %s; give the option torrent a path elsewhere", show(path), reason(err))
+	}
+	return nil
+}
+
 // WriteFile writes the .torrent to path, atomically and mode 0644, unless it is there already.
 func (t *Torrent) WriteFile(path string) (changed bool, err error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {

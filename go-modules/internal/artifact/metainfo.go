@@ -45,6 +45,9 @@ func (t *Torrent) DropRaw() {
 	t.Raw, t.hashes, t.whole = nil, slices.Clone(t.hashes), slices.Clone(t.whole)
 }
 
+// ours says whether Build has made the torrent: nothing else tells the mode of the single file or of the root directory.
+func (t *Torrent) ours() bool { return t.Root.HasMode || t.Single && t.Files[0].HasMode }
+
 // Meta is what a torrent may carry about a file or directory beside its content.
 type Meta struct {
 	ModTime int64  // seconds since 1970, valid with HasTime

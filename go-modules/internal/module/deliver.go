@@ -12,7 +12,8 @@ import (
 	"corvus.murder/internal/daemon"
 )
 
-const stopAfterInterrupt = 30 * time.Second
+// endBound is how long a daemon may take to end.
+const endBound = 30 * time.Second
 
 // delivery is one call of murder_peer with state present or started.
 type delivery struct {
@@ -25,7 +26,10 @@ type delivery struct {
 	verify  string
 	records artifact.Records
 	began   time.Time
-	spent   int // pid of a daemon that only goes on seeding this artifact from here
+	spent   int // pid of a daemon that only goes on seeding what is or was here
+	seeder  int // the same if it seeds this very artifact, and its port
+	port    int
+	result  *peerResult // of an earlier call's daemon, which nobody has collected
 
 	record   artifact.Record // of what is at the destination
 	warnings []string
@@ -38,17 +42,15 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 	if err != nil {
 		return ansible.Result{}, err
 	}
-	if going && d.call.Check { // it is somebody else's to collect
-		return ansible.Result{Changed: d.wait, Values: d.values(d.cfg.Place.Dest)}, nil
-	}
 	if going {
-		return d.collect(ctx, true)
+		return d.outcome(ctx, d.wait)
 	}
 	plan, err := artifact.NewPlan(d.torrent, d.cfg.Place)
 	if err != nil {
 		return ansible.Result{}, err
 	}
-	if plan.Exists() && !d.force {
+	taken := plan.Exists() && !d.force
+	if taken && d.result == nil {
 		return d.leave(plan)
 	}
 	complete, err := d.inPlace(ctx, plan)
@@ -57,6 +59,9 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 	}
 	if complete {
 		return d.keep(ctx, plan)
+	}
+	if taken {
+		return d.leave(plan)
 	}
 	if err := plan.Space(); err != nil {
 		return ansible.Result{}, err
@@ -79,20 +84,19 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 	if err := d.inst.Start(ctx, d.cfg, d.cfg.LogFile); err != nil {
 		return ansible.Result{}, err
 	}
-	collected, err := d.collect(ctx, false)
-	collected.Diff, collected.Warnings = res.Diff, res.Warnings
-	return collected, err
+	done, err := d.outcome(ctx, true)
+	done.Diff, done.Warnings = res.Diff, res.Warnings
+	return done, err
 }
 
-// underWay tells whether an earlier call has begun this very delivery and nobody has collected its
-// result. A daemon that only goes on seeding what it delivered is in nobody's way and is ended.
+// underWay tells whether an earlier call has begun this very delivery and it goes on.
 func (d *delivery) underWay(ctx context.Context) (bool, error) {
 	pid, running, err := d.inst.Running()
 	if err != nil {
 		return false, err
 	}
 	if !running {
-		return d.uncollected(ctx)
+		return false, d.uncollected(ctx)
 	}
 	var status peerStatus
 	if err := d.inst.Status(ctx, &status); errors.Is(err, daemon.ErrNotRunning) {
@@ -100,15 +104,15 @@ func (d *delivery) underWay(ctx context.Context) (bool, error) {
 	} else if err != nil {
 		return false, err
 	}
-	if status.Collected || status.Infohash != d.cfg.Infohash && status.State == seeding {
+	if status.Collected || status.State == seeding {
+		d.spent = pid
 		if status.Infohash == d.cfg.Infohash {
-			d.spent = pid
+			d.seeder, d.port = pid, status.Port
 		}
-		if d.spent != 0 || d.call.Check {
-			return false, nil
+		if d.seeder != 0 && !status.Collected {
+			d.result = status.Result
 		}
-		_, err := d.inst.Stop(ctx)
-		return false, err
+		return false, nil
 	}
 	var other peerConfig
 	if err := d.inst.Config(ctx, &other); errors.Is(err, daemon.ErrNotRunning) {
@@ -127,8 +131,7 @@ func (d *delivery) underWay(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// endSpent ends a daemon that seeds what it put here, and that somebody has changed since. Only that one: another call
-// may have started its successor.
+// endSpent ends a daemon that only seeds what is to be replaced. Only that one: another call may have started its successor.
 func (d *delivery) endSpent(ctx context.Context) error {
 	pid, running, err := d.inst.Running()
 	if err != nil || !running || pid != d.spent {
@@ -138,61 +141,95 @@ func (d *delivery) endSpent(ctx context.Context) error {
 	return err
 }
 
-// uncollected tells whether a daemon that has ended left the result of this very delivery.
-func (d *delivery) uncollected(ctx context.Context) (bool, error) {
+// uncollected looks for the result that the daemon of this very delivery has left.
+func (d *delivery) uncollected(ctx context.Context) error {
 	var r peerResult
 	err := d.inst.Wait(ctx, &r)
 	switch {
 	case errors.Is(err, daemon.ErrNotRunning):
-		return false, nil
+		return nil
 	case err == nil && r.Infohash == d.cfg.Infohash:
-		return true, nil
+		r.Port = 0
+		d.result = &r
+		return nil
 	case d.call.Check:
-		return false, nil
+		return nil
 	}
 	// A failure or another delivery that nobody asked about: over and done.
-	return false, d.inst.Remove()
+	return d.inst.Remove()
 }
 
-// collect waits for the daemon's result, or with state started only tells that it is under way.
-func (d *delivery) collect(ctx context.Context, joined bool) (ansible.Result, error) {
+// outcome is what becomes of a download: its end, which nobody gets a second time, or with state started and in check mode
+// how far it is.
+func (d *delivery) outcome(ctx context.Context, changed bool) (ansible.Result, error) {
+	if d.wait && !d.call.Check {
+		return d.collect(ctx)
+	}
+	res := ansible.Result{Changed: changed, Values: d.values(d.cfg.Place.Dest)}
+	var status peerStatus
+	err := d.inst.Status(ctx, &status)
+	if errors.Is(err, daemon.ErrNotRunning) { // it has ended already
+		wctx, cancel := context.WithTimeoutCause(ctx, endBound, fmt.Errorf("it did not end within %v", endBound))
+		defer cancel()
+		status.Result = new(peerResult)
+		err = d.inst.Wait(wctx, status.Result)
+		status.Result.Port = 0
+	} else if err == nil {
+		res.Values["port"] = status.Port
+		res.Values["pid"], _, err = d.inst.Running()
+	}
+	if err != nil || status.Result == nil {
+		res.Changed = changed && err == nil
+		return res, err
+	}
+	status.Result.fill(res.Values)
+	return res, d.describe(ctx, res.Values, status.Result.Place)
+}
+
+// collect waits for the daemon's result.
+func (d *delivery) collect(ctx context.Context) (ansible.Result, error) {
 	values := d.values(d.cfg.Place.Dest)
-	res := ansible.Result{Changed: true, Values: values}
-	pid, running, err := d.inst.Running()
+	res := ansible.Result{Values: values}
+	pid, _, err := d.inst.Running()
 	if err != nil {
 		return res, err
 	}
-	if !d.wait {
-		res.Changed = !joined
-		if running {
-			err = addProcess(ctx, d.inst, values)
-		}
-		return res, err
-	}
-	bound := time.Duration(d.cfg.Timeout)*time.Second + time.Minute // the daemon ends it before
-	wctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("the daemon did not end the download in time"))
-	defer cancel()
-	var r peerResult
-	err = d.inst.Wait(wctx, &r)
+	r, err := d.await(ctx)
 	if ctx.Err() != nil { // the controller is gone: nobody will use what comes
-		sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopAfterInterrupt)
-		defer cancel()
-		_, stopErr := d.inst.Stop(sctx)
-		return res, errors.Join(err, stopErr)
+		return res, errors.Join(err, d.halt(ctx))
 	}
 	if _, alive, rerr := d.inst.Running(); rerr == nil && !alive {
+		r.Port, pid = 0, 0
 		err = errors.Join(err, d.inst.Remove())
 	}
 	if err != nil {
-		res.Changed = false
 		return res, err
 	}
+	res.Changed = true
 	r.fill(values)
-	if d.cfg.Place.Unpack {
-		addUnpacked(values, r.Files, r.UnpackedSize)
-	}
 	values["pid"] = pid
 	return res, d.describe(ctx, values, r.Place)
+}
+
+// await is the wait for the daemon's result. The daemon ends a download after timeout; what comes after it may take as long again.
+func (d *delivery) await(ctx context.Context) (r peerResult, err error) {
+	timeout := time.Duration(d.cfg.Timeout) * time.Second
+	late := fmt.Errorf("it is not in place %v after the time that the option timeout gives a download; raise timeout, or look for what the disk waits for",
+		timeout+time.Minute)
+	wctx, cancel := context.WithTimeoutCause(ctx, 2*timeout+time.Minute, late)
+	defer cancel()
+	if err = d.inst.Wait(wctx, &r); err != nil && wctx.Err() != nil && ctx.Err() == nil {
+		err = errors.Join(fmt.Errorf("Artifact for %s: %w", d.cfg.Place.Dest, late), d.halt(ctx)) // or it would come after the failure
+	}
+	return r, err
+}
+
+// halt ends the daemon though ctx may have ended.
+func (d *delivery) halt(ctx context.Context) error {
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endBound)
+	defer cancel()
+	_, err := d.inst.Stop(sctx)
+	return err
 }
 
 // values are the return values that are there whatever happens.

@@ -148,8 +148,54 @@ func TestStartedThenPresent(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.eventually("the daemon ends", func() bool { _, running, err := inst.Running(); return err == nil && !running })
+	told := r.must(false, "murder_peer", r.peer(2).with("state", "started"))
+	if told["mode"] == nil || told["bytes_from_seed"] == 0.0 || told["pid"] != 0.0 || told["port"] != 0.0 {
+		t.Errorf("of a daemon that has ended it is told %v", told)
+	}
 	r.must(true, "murder_peer", r.peer(2))
 	r.must(false, "murder_peer", r.peer(2))
+}
+
+// TestChangedBeforeAnybodyAsked: a result that nobody has collected says nothing of what became of the artifact since, or of other options.
+func TestChangedBeforeAnybodyAsked(t *testing.T) {
+	r := newRig(t)
+	data := r.source(1 << 20)
+	r.up()
+	dest := r.peer(1)["dest"].(string)
+	for name, spoil := range map[string]func() error{
+		"removed": func() error { return os.Remove(dest) },
+		"edited":  func() error { return os.WriteFile(dest, make([]byte, len(data)), 0o644) },
+		"closed":  func() error { return os.Chmod(dest, 0o400) },
+	} {
+		for _, seedTime := range []int{0, 60} { // the daemon has ended, or it goes on seeding
+			for _, state := range []string{"present", "started"} {
+				t.Run(fmt.Sprintf("%s %d %s", name, seedTime, state), func(t *testing.T) {
+					r := r.on(t)
+					o := r.peer(1).with("state", "started").with("seed_time", seedTime).with("mode", "0640")
+					r.must(true, "murder_peer", o)
+					inPlace := func() bool { return r.must(false, "murder_peer", o)["mode"] == "0640" }
+					r.eventually("it is in place", inPlace)
+					if err := spoil(); err != nil {
+						t.Fatal(err)
+					}
+					again := o.with("state", state)
+					r.must(true, "murder_peer", again.with("_ansible_check_mode", true))
+					r.must(true, "murder_peer", again)
+					r.eventually("it is in place again", inPlace)
+					r.arrived(1, data)
+					r.must(true, "murder_peer", o.with("state", "present").with("mode", "0600"))
+					if stat, err := os.Stat(dest); err != nil || stat.Mode() != 0o600 {
+						t.Errorf("another mode is not there: %v, %v", stat, err)
+					}
+					r.must(false, "murder_peer", o.with("state", "present").with("mode", "0600"))
+					r.must(true, "murder_peer", o.with("state", "absent"))
+					if err := os.Remove(dest); err != nil {
+						t.Fatal(err)
+					}
+				})
+			}
+		}
+	}
 }
 
 func TestCheckModeWritesNothing(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"corvus.murder/internal/ansible"
 	"corvus.murder/internal/artifact"
@@ -43,6 +44,18 @@ func (o *common) declare(s *ansible.Spec, states ...string) {
 	s.Path(&o.logFile, "log_file", "", "where the daemon logs; by default in its state, which goes when it ends")
 	s.Path(&o.profile, "profile", "", "directory that the daemon writes profiles of its CPU time and memory to when it ends")
 	s.String(&o.token, "token", "", "secret of the fleet, which the tracker demands").Secret()
+}
+
+// check refuses what a daemon could not use.
+func (o *common) check() error { return errors.Join(o.checkToken(), o.checkProfile()) }
+
+// checkToken refuses a token that no header of HTTP can carry as it is. What it is stands in no error.
+func (o *common) checkToken() error {
+	if strings.TrimSpace(o.token) != o.token || strings.ContainsFunc(o.token, unicode.IsControl) {
+		return errors.New("Option token holds a line break, a control character or blanks at its ends; take them away, " +
+			"such as with the filter trim or with |- instead of | in YAML")
+	}
+	return nil
 }
 
 // declareDir is for a module that starts nothing.

@@ -85,7 +85,7 @@ func peerModule() ansible.Module {
 }
 
 func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Result, error) {
-	if err := errors.Join(o.reach.check(), o.checkPlace(), o.checkProfile(),
+	if err := errors.Join(o.common.check(), o.reach.check(), o.checkPlace(),
 		checkLimit("download_limit", o.downloadLimit), checkLimit("upload_limit", o.uploadLimit)); err != nil {
 		return ansible.Result{}, err
 	}
@@ -185,6 +185,7 @@ func (o *peerOptions) config(t *artifact.Torrent) (peerConfig, error) {
 // forget is state: absent. It ends the daemon and removes what is known and half done, and never
 // touches the artifact.
 func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemon.Instance, dir string) (ansible.Result, error) {
+	_, left := os.Lstat(inst.Dir()) // stopping removes it
 	res, err := stop(ctx, call, inst, map[string]any{"dest": o.place.Dest, "port": 0})
 	if err != nil {
 		return res, err
@@ -206,8 +207,7 @@ func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemo
 	if err != nil {
 		return res, err
 	}
-	_, err = os.Stat(inst.Dir())
-	res.Changed = res.Changed || unfinished+known > 0 || unpacked || err == nil
+	res.Changed = res.Changed || unfinished+known > 0 || unpacked || left == nil
 	show(call, &res, map[string]any{"state": before}, map[string]any{"state": "absent"})
 	if call.Check {
 		return res, nil

@@ -32,6 +32,7 @@ type peerStatus struct {
 	Checked   int64       `json:"checked"`   // bytes looked for on this host
 	Collected bool        `json:"collected"` // somebody has got the result
 	Stats     swarm.Stats `json:"stats"`
+	Result    *peerResult `json:"result,omitempty"` // once the artifact is in place
 }
 
 // peerResult is the outcome of a download.
@@ -52,7 +53,7 @@ type peerResult struct {
 	Releases   []string `json:"releases,omitempty"`
 }
 
-func (r peerResult) fill(values map[string]any) {
+func (r *peerResult) fill(values map[string]any) {
 	values["dest"], values["elapsed"], values["port"] = r.Dest, r.Elapsed, r.Port
 	values["bytes_from_seed"], values["bytes_from_peers"] = r.BytesFromSeed, r.BytesFromPeers
 	values["bytes_reused"] = r.BytesReused
@@ -61,6 +62,9 @@ func (r peerResult) fill(values map[string]any) {
 	}
 	if r.Release != "" {
 		values["release"], values["releases"] = r.Release, r.Releases
+	}
+	if values["unpacked"] != nil {
+		addUnpacked(values, r.Files, r.UnpackedSize)
 	}
 }
 
@@ -75,6 +79,7 @@ type peer struct {
 	port    int
 	began   time.Time
 	state   atomic.Value // string
+	result  atomic.Pointer[peerResult]
 	checked atomic.Int64
 	keep    bool // the staging holds pieces from before the swarm
 
@@ -159,6 +164,7 @@ func (d *peer) follow(ctx context.Context, ended chan error) error {
 	if err != nil {
 		return err
 	}
+	d.result.Store(&result)
 	d.process.SetResult(result)
 	d.state.Store(seeding)
 	timer := time.NewTimer(time.Duration(d.cfg.SeedTime) * time.Second)
@@ -177,6 +183,7 @@ func (d *peer) status() any {
 	s := peerStatus{
 		Infohash: d.cfg.Infohash, Name: d.torrent.Name, Dest: d.plan.Target(), Size: d.torrent.Size, Port: d.port,
 		State: d.state.Load().(string), Checked: d.checked.Load(), Collected: d.process.Collected(),
+		Result: d.result.Load(),
 	}
 	if s.State != checking {
 		s.Stats = d.swarm.Stats()

@@ -81,7 +81,7 @@ func (d *delivery) leave(plan *artifact.Plan) (ansible.Result, error) {
 }
 
 // keep is the outcome when the artifact is in place already: its attributes may change, strangers' files go with delete,
-// and with keep the link may have to be switched to it.
+// and with keep the link may have to be switched to it. Whoever waits collects the result of the daemon that put it there.
 func (d *delivery) keep(ctx context.Context, plan *artifact.Plan) (ansible.Result, error) {
 	apply := !d.call.Check
 	changed, diff, err := plan.Attributes(apply)
@@ -126,8 +126,28 @@ func (d *delivery) keep(ctx context.Context, plan *artifact.Plan) (ansible.Resul
 	}
 	res.Warnings = d.warnings
 	res.Values["bytes_reused"] = d.torrent.Size
+	if d.result != nil {
+		d.result.fill(res.Values)
+		res.Changed = res.Changed || d.wait
+	}
+	res.Values["pid"], res.Values["port"] = d.seeder, d.port
 	d.addReleases(res.Values, plan)
-	return res, d.describe(ctx, res.Values, plan.Dest)
+	if err := d.describe(ctx, res.Values, plan.Dest); err != nil || d.result == nil || !d.wait || !apply {
+		return res, err
+	}
+	return res, d.forget(ctx)
+}
+
+// forget has the result of an earlier call's daemon collected.
+func (d *delivery) forget(ctx context.Context) error {
+	var r peerResult
+	if err := d.inst.Wait(ctx, &r); err != nil && !errors.Is(err, daemon.ErrNotRunning) {
+		return err
+	}
+	if _, alive, err := d.inst.Running(); err != nil || alive {
+		return err
+	}
+	return d.inst.Remove()
 }
 
 // addReleases adds what there is to tell of releases.

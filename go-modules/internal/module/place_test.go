@@ -335,6 +335,27 @@ func TestKeepAndRollBack(t *testing.T) {
 	r.refused("murder_peer", r.quiet(1).with("keep", 1).with("dest", app), "is a directory, but with keep it is a symbolic link")
 }
 
+// TestRolledBackBeforeAnybodyAsked: the link leads to an older release again when the result of the newer one is collected.
+func TestRolledBackBeforeAnybodyAsked(t *testing.T) {
+	r := newRig(t)
+	r.must(true, "murder_tracker", r.tracker())
+	current := filepath.Join(r.dir, "current")
+	keep := r.quiet(1).with("dest", current).with("keep", 1)
+	r.reseed("one")
+	r.must(true, "murder_peer", keep)
+	r.reseed("two")
+	r.must(true, "murder_peer", keep.with("state", "started"))
+	r.eventually("the second release is in place", func() bool {
+		return r.must(false, "murder_peer", keep.with("state", "started"))["mode"] != nil
+	})
+	r.must(true, "murder_peer", options{"state": "rolledback", "dest": current, "state_dir": r.state("peer1")})
+	r.must(true, "murder_peer", keep)
+	if got := read(t, current); got != "two" {
+		t.Errorf("the link leads to %q", got)
+	}
+	r.must(false, "murder_peer", keep)
+}
+
 // TestCheckModeCollectsNothing: a download that is under way, or done and not asked about, is still there after a check.
 func TestCheckModeCollectsNothing(t *testing.T) {
 	r := newRig(t)

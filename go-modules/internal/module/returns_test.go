@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"runtime"
 	"slices"
@@ -189,8 +190,7 @@ func TestReturnValuesAreAsDocumented(t *testing.T) {
 	r.keeps("murder_tracker", r.tracker())
 	r.keeps("murder_seed", r.seed())
 	r.keeps("murder_seed", r.seed().with("src", tree).with("state", "present"))
-	r.keeps("murder_peer", r.peer(1).with("state", "started").with("seed_time", 600))
-	r.must(true, "murder_peer", r.peer(1).with("seed_time", 600))
+	r.keepsStarted(r.peer(1).with("seed_time", 600))
 	for _, who := range []string{"tracker", "seed", "peer1", "nobody"} {
 		r.keeps("murder_info", options{"state_dir": r.state(who)})
 	}
@@ -208,6 +208,30 @@ func TestReturnValuesAreAsDocumented(t *testing.T) {
 	r.keeps("murder_seed", r.seed().with("state", "absent"))
 	r.must(true, "murder_peer", r.peer(2).with("state", "stopped"))
 	r.keeps("murder_tracker", r.tracker().with("state", "stopped"))
+}
+
+// keepsStarted begins a download and asks what became of it until it is in place, which leaves the result to who collects it.
+func (r *rig) keepsStarted(o options) {
+	r.t.Helper()
+	started := o.with("state", "started")
+	first := r.must(true, "murder_peer", started)
+	if first["owner"] == nil {
+		r.asDocumented("murder_peer", started, first)
+	}
+	r.eventually("it is in place", func() bool { return r.must(false, "murder_peer", started)["owner"] != nil })
+	told := r.must(false, "murder_peer", started)
+	r.asDocumented("murder_peer", started, told, inPlace, known)
+	predicted := r.must(true, "murder_peer", o.with("_ansible_check_mode", true))
+	collected := r.must(true, "murder_peer", o)
+	for name, res := range map[string]options{"check mode": predicted, "state: present": collected} {
+		for _, key := range []string{"state", "changed", "invocation"} {
+			delete(res, key)
+			delete(told, key)
+		}
+		if !reflect.DeepEqual(res, told) {
+			r.t.Errorf("state: started told %v, %s %v", told, name, res)
+		}
+	}
 }
 
 // keepsReleases deploys two releases and goes back to the first by the name that was returned of it.

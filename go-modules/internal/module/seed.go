@@ -109,7 +109,7 @@ func (o *seedOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 
 // check refuses bad options before anything is read, and completes the others.
 func (o *seedOptions) check() error {
-	if err := errors.Join(o.reach.check(), o.checkProfile(), checkLimit("upload_limit", o.uploadLimit)); err != nil {
+	if err := errors.Join(o.common.check(), o.reach.check(), checkLimit("upload_limit", o.uploadLimit)); err != nil {
 		return err
 	}
 	if o.src != "" {
@@ -128,6 +128,11 @@ func (o *seedOptions) check() error {
 		}
 		if strings.HasPrefix(o.torrent, strings.TrimSuffix(o.src, "/")+"/") {
 			return fmt.Errorf("Option torrent is %s, inside the directory that it describes; put it beside %s", o.torrent, o.src)
+		}
+	}
+	if o.state == "started" || o.state == "present" {
+		if err := artifact.Replaceable(o.torrent); err != nil {
+			return err
 		}
 	}
 	if o.tracker != "" {
@@ -173,7 +178,7 @@ func (o *seedOptions) start(ctx context.Context, call ansible.Call, inst *daemon
 		return ansible.Result{}, err
 	}
 	before := map[string]any{"state": "stopped"}
-	stale := false
+	stale, anew := false, false
 	if running {
 		old, err := cfg.outdates(ctx, inst, pid)
 		switch {
@@ -182,7 +187,12 @@ func (o *seedOptions) start(ctx context.Context, call ansible.Call, inst *daemon
 		case err != nil:
 			return ansible.Result{Values: values}, err
 		default:
-			stale = old != cfg.Infohash
+			if stale = old != cfg.Infohash; !stale {
+				anew, err = o.registerAnew(ctx, t, call.Check)
+			}
+			if err != nil {
+				return ansible.Result{Values: values}, err
+			}
 			before = map[string]any{"state": "started", "infohash": old}
 		}
 	}
@@ -207,12 +217,26 @@ func (o *seedOptions) start(ctx context.Context, call ansible.Call, inst *daemon
 		return ansible.Result{Changed: stale}, err
 	}
 	idle := call.Check && res.Changed // there is no daemon to ask
-	res.Changed = res.Changed || wrote
+	res.Changed = res.Changed || wrote || anew
 	show(call, &res, before, map[string]any{"state": "started", "infohash": cfg.Infohash, "torrent": o.torrent})
 	if idle {
 		return res, nil
 	}
 	return res, addProcess(ctx, inst, values)
+}
+
+// registerAnew makes a torrent that is being seeded known to a tracker that was started since; in check mode it only tells. A tracker that
+// does not answer may come back: the seeder goes on asking.
+func (o *seedOptions) registerAnew(ctx context.Context, t *artifact.Torrent, check bool) (changed bool, err error) {
+	client, err := announce.New(o.tracker, o.token, o.local())
+	if err != nil {
+		return false, err
+	}
+	known, err := client.Registered(ctx, t.Infohash)
+	if known || err != nil || check {
+		return !known && err == nil, nil
+	}
+	return true, register(ctx, client, t)
 }
 
 // outdates returns the infohash of what the running daemon seeds, which may be an earlier content.

@@ -95,7 +95,7 @@ func (o *trackerOptions) run(ctx context.Context, call ansible.Call) (ansible.Re
 
 // config makes the daemon's configuration from the options.
 func (o *trackerOptions) config() (trackerConfig, error) {
-	if err := o.checkProfile(); err != nil {
+	if err := o.check(); err != nil {
 		return trackerConfig{}, err
 	}
 	dir, err := o.dir()
@@ -126,7 +126,7 @@ func (o *trackerOptions) config() (trackerConfig, error) {
 		}
 		o.infohash = hex.EncodeToString(infohash[:])
 	}
-	if strings.ContainsAny(o.address, "/ ?#@") {
+	if _, err := netip.ParseAddr(o.address); strings.ContainsAny(o.address, "/ ?#@[]:") && err != nil { // IPv6 has colons
 		return cfg, fmt.Errorf("Option address is %q; write a host name or an IP address without a port", o.address)
 	}
 	if cfg.Address == "" {
