@@ -126,6 +126,7 @@ type turn struct {
 	msgs   []pp.Message
 	block  asked
 	serve  bool // there is a block
+	extra  bool // it is an extra
 	extras bool // there are extras that had to wait
 	closed bool
 }
@@ -147,7 +148,7 @@ func (o *outbox) next(extra bool, sent []pp.Message) turn {
 		o.serves = o.serves[1:]
 	case len(o.extras) > 0 && extra:
 		o.count(false)
-		t.block, t.serve = o.extras[0], true
+		t.block, t.serve, t.extra = o.extras[0], true, true
 		o.extras = o.extras[1:]
 	default: // what was taken before has been written by now
 		o.count(false)
@@ -185,11 +186,12 @@ func (s *Swarm) writer(ctx context.Context, c *conn) {
 	w := newBlockWriter(c.nc)
 	keepAlive := time.NewTicker(keepAliveEvery)
 	defer keepAlive.Stop()
-	patient := true // extras wait for the uplink to be free
+	var until time.Time // for so long extras wait for the uplink to be free; zero: none do
 	var t turn
 	for {
-		t = c.out.next(!patient || s.uplink.free(), t.msgs)
-		patient = true
+		overdue := !until.IsZero() && !time.Now().Before(until)
+		t = c.out.next(overdue || s.uplink.free(), t.msgs)
+		until = t.bound(until)
 		if t.closed || ctx.Err() != nil {
 			return
 		}
@@ -201,7 +203,7 @@ func (s *Swarm) writer(ctx context.Context, c *conn) {
 		if err == nil && len(t.msgs) == 0 && !t.serve {
 			err = w.Flush()
 			if err == nil && t.extras {
-				patient = s.await(ctx, c)
+				s.await(ctx, c, until)
 			} else if err == nil {
 				err = s.idle(ctx, w, c, keepAlive.C)
 			}

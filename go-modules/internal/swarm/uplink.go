@@ -32,21 +32,31 @@ func (u *uplink) count(busy bool) {
 // free tells whether extras may be sent.
 func (u *uplink) free() bool { return u.busy.Load() == 0 }
 
-// await waits until extras may be sent or something else is to be sent. It returns false if they have waited
-// long enough.
-func (s *Swarm) await(ctx context.Context, c *conn) bool {
+// bound returns until when extras wait after a turn, until when they did before it: zero if none do. Whatever else is sent to
+// the same peer meanwhile changes nothing about it: one that we ask for something gets messages many times a second.
+func (t turn) bound(until time.Time) time.Time {
+	switch {
+	case t.extra || (!t.serve && !t.extras): // one is sent, or none is left
+		return time.Time{}
+	case t.extras && until.IsZero():
+		return time.Now().Add(extrasWait)
+	}
+	return until
+}
+
+// await waits until extras may be sent, for the uplink is free or they have waited long enough, or something else is to be
+// sent.
+func (s *Swarm) await(ctx context.Context, c *conn, until time.Time) {
 	freed := s.uplink.idle.Signaled()
 	if s.uplink.free() {
-		return true
+		return
 	}
-	bound := time.NewTimer(extrasWait)
+	bound := time.NewTimer(time.Until(until))
 	defer bound.Stop()
 	select {
 	case <-freed:
 	case <-c.out.wake:
 	case <-ctx.Done():
 	case <-bound.C:
-		return false
 	}
-	return true
 }

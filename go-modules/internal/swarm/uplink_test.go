@@ -1,10 +1,17 @@
 package swarm
 
 import (
+	"bufio"
+	"context"
+	"log/slog"
+	"net"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
 
+	"corvus.murder/internal/artifact"
 	"corvus.murder/internal/policy"
 )
 
@@ -82,5 +89,54 @@ func TestSlowPeerAlone(t *testing.T) {
 	s.findSlow()
 	if s.uplink.free() {
 		t.Error("a peer that is as fast as the other one does not count")
+	}
+}
+
+type zeros struct{ Store }
+
+func (zeros) ReadAt(p []byte, _ int64) (int, error) { return len(p), nil }
+
+// TestExtrasAreSentInTheEnd: what is asked out of turn waits for so long and no longer, each block for itself, whatever else
+// the same peer is sent meanwhile.
+func TestExtrasAreSentInTheEnd(t *testing.T) {
+	for name, every := range map[string]time.Duration{"in silence": time.Hour, "among messages": extrasWait / 10} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &Swarm{cfg: Config{Torrent: &artifact.Torrent{}, Store: zeros{}, Log: slog.New(slog.DiscardHandler)}}
+				nc, peer := net.Pipe()
+				c := &conn{nc: nc, out: newOutbox(&s.uplink)}
+				newOutbox(&s.uplink).serve(asked{RequestSpec: spec(0)}, false) // nobody sends it: the uplink is never free
+				ctx, end := context.WithCancel(t.Context())
+				defer func() { end(); c.close(); _ = peer.Close() }()
+				go s.writer(ctx, c)
+				go func() {
+					for news := time.NewTicker(every); ctx.Err() == nil; {
+						select {
+						case <-news.C:
+							c.out.send(pp.Message{Type: pp.Have})
+						case <-ctx.Done():
+						}
+					}
+				}()
+				began := time.Now()
+				for n := range 3 {
+					c.out.serve(asked{RequestSpec: spec(n)}, true)
+				}
+				dec := pp.Decoder{R: bufio.NewReader(peer), MaxLength: minMaxMessage}
+				for sent := time.Duration(0); sent < 3; {
+					var m pp.Message
+					if err := dec.Decode(&m); err != nil {
+						t.Fatal(err)
+					}
+					if m.Type == pp.Piece {
+						sent++
+					}
+					took, due := time.Since(began), sent*extrasWait
+					if took > due+extrasWait || (m.Type == pp.Piece && took != due) {
+						t.Fatalf("%d blocks after %s, one is to be sent in each %s", sent, took, extrasWait)
+					}
+				}
+			})
+		})
 	}
 }
