@@ -23,7 +23,7 @@ type Request struct {
 // peers that keep requests for what they do not have yet.
 func (p *Picker) Ahead(id PeerID, n int) []Block {
 	pr := p.peer(id)
-	if pr == nil || id == p.origin || p.starving() {
+	if pr == nil || pr.silent || id == p.origin || p.starving() {
 		return nil
 	}
 	var picked []Block

@@ -129,6 +129,7 @@ type peer struct {
 	owes   []Block // in the order of asking
 	begun  int     // open pieces that it owns
 	rate   float64 // blocks a second
+	silent bool    // it owed blocks for long, and has sent none since
 }
 
 // New returns a Picker for the torrent that cfg describes.

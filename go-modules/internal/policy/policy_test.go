@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -304,3 +305,37 @@ func answer(p *Picker, owed map[PeerID]map[Block]bool, id PeerID, count int, goo
 		}
 	}
 }
+
+// TestSilentPeer: all that it was asked for is taken back, once, and asked of others. It is asked for nothing ahead until it sends something.
+func TestSilentPeer(t *testing.T) {
+	p := newStriped(40, 40)
+	p.PeerHas(first, 0)
+	p.PeerHas(first, 4)
+	asked := append(p.Pick(first, 10), p.Ahead(first, 0)...)
+	p.FellSilent(first)
+	var revoked []Block
+	for _, r := range p.Revoked() {
+		if r.Peer != first {
+			t.Errorf("a request to peer %d was taken back", r.Peer)
+		}
+		revoked = append(revoked, r.Block)
+	}
+	if slices.SortFunc(revoked, byPlace); len(asked) < 3 || !slices.Equal(revoked, slices.SortedFunc(slices.Values(asked), byPlace)) {
+		t.Errorf("%v were asked for, %v taken back", asked, revoked)
+	}
+	if got := p.Ahead(first, 0); len(got) > 0 || !p.Silent(first) || p.Owes(first) > 0 {
+		t.Errorf("it is asked ahead for %v (silent: %v), and owes %d blocks", got, p.Silent(first), p.Owes(first))
+	}
+	addPeer(p, 3, 0, 4)
+	if got := pieces(p.Pick(3, 10)); !slices.Equal(got, []int{4, 0}) {
+		t.Errorf("somebody else was asked for pieces %v, want 4 and 0", got)
+	}
+	if r := p.Received(first, asked[0]); !r.Wanted || r.Cancel != 3 || p.Silent(first) {
+		t.Errorf("its late block: %+v, and it is silent: %v", r, p.Silent(first))
+	}
+	if got := p.Ahead(first, 0); len(got) == 0 {
+		t.Error("it sends again, and is not asked ahead")
+	}
+}
+
+func byPlace(a, b Block) int { return cmp.Or(a.Piece-b.Piece, a.Index-b.Index) }

@@ -16,8 +16,13 @@ type Receipt struct {
 // Received records that a peer sent a block.
 func (p *Picker) Received(id PeerID, blk Block) Receipt {
 	r := Receipt{Cancel: NoPeer}
-	o, pr := p.byPiece[blk.Piece], p.peer(id)
-	if o == nil || pr == nil || blk.Index < 0 || blk.Index >= len(o.blocks) {
+	pr := p.peer(id)
+	if pr == nil {
+		return r
+	}
+	pr.silent = false
+	o := p.byPiece[blk.Piece]
+	if o == nil || blk.Index < 0 || blk.Index >= len(o.blocks) {
 		return r
 	}
 	p.PeerHas(id, blk.Piece) // its have message may be on the way
@@ -157,6 +162,30 @@ func (p *Picker) Release(id PeerID) {
 			o.owner = NoPeer
 		}
 	}
+}
+
+// withdraw is Release of a peer that would still send what it was asked for: all of that is taken back.
+func (p *Picker) withdraw(pr *peer) {
+	p.revoke(pr.id, -1)
+	for _, blk := range pr.owes {
+		p.revoked = append(p.revoked, Request{pr.id, blk})
+	}
+	p.Release(pr.id)
+}
+
+// FellSilent says that a peer has owed blocks for long and sends none. What it was asked for is freed and taken back: when it
+// goes on it would send what has come from others by then.
+func (p *Picker) FellSilent(id PeerID) {
+	if pr := p.peer(id); pr != nil {
+		p.withdraw(pr)
+		pr.silent = true
+	}
+}
+
+// Silent tells whether a peer has sent nothing since it fell silent. Asked for one block it shows that it goes on as well as for many.
+func (p *Picker) Silent(id PeerID) bool {
+	pr := p.peer(id)
+	return pr != nil && pr.silent
 }
 
 // Rejected frees one block that a peer will not send (BEP 6 reject).

@@ -120,8 +120,5 @@ func (p *Picker) recall(id PeerID) {
 			p.unbegin(o)
 		}
 	}
-	for _, blk := range pr.owes { // of pieces that others began
-		p.revoked = append(p.revoked, Request{id, blk})
-	}
-	p.Release(id)
+	p.withdraw(pr) // of pieces that others began
 }

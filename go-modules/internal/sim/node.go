@@ -279,12 +279,19 @@ func (w *world) tick(n *node) {
 		c.gotRate += (rate - c.gotRate) / 4
 		c.depth = max(w.cfg.MinDepth, min(w.cfg.MaxDepth, int(c.gotRate/block)))
 		owes := n.picker.Owes(c.id) > 0
+		if owes && !c.owed {
+			c.gotBlock = w.now
+		}
 		if owes && c.owed {
 			n.picker.SetRate(c.id, c.gotRate/block)
 		}
 		if owes && w.now-c.gotBlock > int64(snubbedAfter) {
-			n.picker.Release(c.id)
+			n.picker.FellSilent(c.id)
+			w.revoke(n)
 			c.gotBlock = w.now
+		}
+		if n.picker.Silent(c.id) {
+			c.depth = 1
 		}
 		c.owed = owes
 		w.admitOne(c) // the engine's patience, half of it

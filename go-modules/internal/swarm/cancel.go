@@ -19,6 +19,15 @@ func (s *Swarm) takeBack(c *conn, blk policy.Block) {
 	c.out.send(s.request(blk, 1, pp.Cancel))
 }
 
+// retract cancels what is not wanted any more of those who were asked for it.
+func (s *Swarm) retract() {
+	for _, r := range s.picker.Revoked() {
+		if c := s.conns[r.Peer]; c != nil {
+			s.takeBack(c, r.Block)
+		}
+	}
+}
+
 // answered notes that a peer has sent or rejected a block, and tells whether that answers a request that was cancelled: every request
 // gets one answer (BEP 6), in the order of asking. The same block may have been asked for again meanwhile, and
 // that this first answer is a rejection says nothing about the second.

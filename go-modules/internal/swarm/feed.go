@@ -22,11 +22,7 @@ const (
 // subscribe tells peers which stripes they are to feed us, where that has changed, asks them at once, and cancels what
 // was asked of those that no longer feed us.
 func (s *Swarm) subscribe() {
-	for _, r := range s.picker.Revoked() {
-		if c := s.conns[r.Peer]; c != nil {
-			s.takeBack(c, r.Block)
-		}
-	}
+	s.retract()
 	for _, c := range s.conns {
 		var stripes []int
 		for stripe := range s.place.stripes {

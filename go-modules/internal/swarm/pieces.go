@@ -225,13 +225,17 @@ func (s *Swarm) tickConn(c *conn, now time.Time) {
 	c.depth = depth(c.rate)
 	if s.picker.Owes(c.id) > 0 && now.Sub(c.lastBlock) > snubbedAfter {
 		s.cfg.Log.Debug("peer owes blocks and sends none", "addr", c.addr)
-		s.picker.Release(c.id)
-		c.depth, c.lastBlock = 1, now
+		s.picker.FellSilent(c.id)
+		s.retract()
+		c.lastBlock = now
 		for _, other := range s.conns {
 			if other != c {
 				s.ask(other)
 			}
 		}
+	}
+	if s.picker.Silent(c.id) {
+		c.depth = 1
 	}
 	s.ask(c)
 }
