@@ -1,6 +1,9 @@
 package policy
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // ahead is how many pieces of a stripe are asked of its feeder before it has them. Such a request waits with the
 // feeder and is answered the moment the piece is verified there. Otherwise each edge of a tree would add
@@ -137,4 +140,5 @@ func (p *Picker) unbegin(o *opened) {
 	}
 	p.close(o)
 	p.refresh(o.piece)
+	p.former[o.piece] = slices.Clone(o.asked)
 }

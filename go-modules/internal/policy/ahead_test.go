@@ -91,3 +91,16 @@ func TestRejectedAheadIsAskedOfOthers(t *testing.T) {
 		t.Errorf("after a reject, %v were asked of another peer, want %v among them", got, blk)
 	}
 }
+
+// TestFormerFeederComesLate: what it had begun to send when it was told to forget it is as good as what was asked of the next.
+func TestFormerFeederComesLate(t *testing.T) {
+	p := newStriped(40, 40)
+	blk := p.Ahead(first, 0)[0]
+	p.SetParents(0, 2, second)
+	if got := p.Ahead(second, 0); !slices.Contains(got, blk) {
+		t.Fatalf("the next feeder was asked for %v, want %v among them", got, blk)
+	}
+	if r := p.Received(first, blk); !r.Wanted || !r.Whole || r.Cancel != second {
+		t.Errorf("the block of the former feeder: %+v, want it, and the next one not to send it", r)
+	}
+}

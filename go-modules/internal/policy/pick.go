@@ -1,6 +1,9 @@
 package policy
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // sample bounds how many pieces are compared with each other to find the rarest.
 const sample = 128
@@ -62,6 +65,7 @@ func (p *Picker) take(picked []Block, o *opened, id PeerID, pr *peer, n int) []B
 			continue
 		}
 		b.by[0] = id
+		o.note(id)
 		o.unrequested--
 		p.unasked--
 		blk := Block{o.piece, i}
@@ -69,6 +73,13 @@ func (p *Picker) take(picked []Block, o *opened, id PeerID, pr *peer, n int) []B
 		picked = append(picked, blk)
 	}
 	return picked
+}
+
+// note records that a peer was asked for blocks of a piece.
+func (o *opened) note(id PeerID) {
+	if !slices.Contains(o.asked, id) {
+		o.asked = append(o.asked, id)
+	}
 }
 
 // mayBegin tells whether a peer may be asked for a new piece. With a topology no parent may use up
@@ -209,8 +220,9 @@ func (p *Picker) begin(piece int, id PeerID, pr *peer) *opened {
 	}
 	*o = opened{
 		piece: piece, owner: id, unrequested: n, unreceived: n,
-		blocks: o.blocks[:0], senders: o.senders[:0],
+		blocks: o.blocks[:0], senders: o.senders[:0], asked: append(o.asked[:0], p.former[piece]...),
 	}
+	delete(p.former, piece)
 	for range n {
 		o.blocks = append(o.blocks, blockState{by: [2]PeerID{NoPeer, NoPeer}})
 	}
@@ -263,9 +275,11 @@ func (p *Picker) again(id PeerID, pr *peer, n int) []Block {
 			if !sooner(pr.rate, len(picked)+1, owing.rate, i+1) {
 				break
 			}
-			b := &p.byPiece[blk.Piece].blocks[blk.Index]
+			o := p.byPiece[blk.Piece]
+			b := &o.blocks[blk.Index]
 			if b.by[0] == owing.id && b.by[1] == NoPeer {
 				b.by[1] = id
+				o.note(id)
 				picked = append(picked, blk)
 			}
 		}

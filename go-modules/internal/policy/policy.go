@@ -69,11 +69,12 @@ type Picker struct {
 	avail   []uint16
 	open    []*opened // pieces begun, oldest first
 	byPiece map[int]*opened
-	spare   []*opened    // for reuse
-	unasked int          // blocks of open pieces neither received nor requested
-	single  map[int]bool // pieces to be fetched from one peer only
-	peers   []*peer      // by PeerID; nil: unknown
-	order   []*peer      // in the order of joining
+	spare   []*opened        // for reuse
+	unasked int              // blocks of open pieces neither received nor requested
+	single  map[int]bool     // pieces to be fetched from one peer only
+	former  map[int][]PeerID // who was asked for pieces that are not begun any more
+	peers   []*peer          // by PeerID; nil: unknown
+	order   []*peer          // in the order of joining
 
 	stripes []stripe // none: no topology
 	revoked []Request
@@ -105,6 +106,7 @@ type opened struct {
 	unrequested int // blocks neither received nor requested
 	unreceived  int
 	senders     []PeerID
+	asked       []PeerID // who was ever asked for any of it
 }
 
 type blockState struct {
@@ -141,6 +143,7 @@ func New(cfg Config) *Picker {
 		avail:   make([]uint16, cfg.Pieces),
 		byPiece: make(map[int]*opened),
 		single:  make(map[int]bool),
+		former:  make(map[int][]PeerID),
 		origin:  NoPeer,
 		usual:   firstUsual,
 		calm:    longMemory,

@@ -339,3 +339,22 @@ func TestSilentPeer(t *testing.T) {
 }
 
 func byPlace(a, b Block) int { return cmp.Or(a.Piece-b.Piece, a.Index-b.Index) }
+
+// TestUnaskedBlocks: nobody can mix his blocks with those of a piece that he was not asked for, which would then come from one peer only.
+func TestUnaskedBlocks(t *testing.T) {
+	p := newPicker(2, 2, 2, 1)
+	addPeer(p, 1, 0, 1)
+	addPeer(p, 2, 0, 1)
+	blks := p.Pick(1, 2)
+	if r := p.Received(2, blks[0]); r.Wanted || r.Cancel != NoPeer {
+		t.Errorf("a block that nobody asked for: %+v", r)
+	}
+	for _, blk := range blks {
+		if r := p.Received(1, blk); !r.Wanted {
+			t.Errorf("block %v that was asked for: %+v", blk, r)
+		}
+	}
+	if got := p.Senders(blks[0].Piece); !slices.Equal(got, []PeerID{1}) {
+		t.Errorf("senders are %v, want peer 1 alone", got)
+	}
+}

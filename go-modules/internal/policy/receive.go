@@ -5,7 +5,8 @@ import "slices"
 // Receipt is what became of a block that a peer sent.
 type Receipt struct {
 	// Wanted: the block was missing; its data must be kept. A block that comes late, from a peer
-	// that was released meanwhile, is as good as any.
+	// that was released meanwhile, is as good as any; one of a piece that its sender was never asked for is not:
+	// whoever could put made-up blocks among those of others would spoil every piece, and nobody would know who it was.
 	Wanted bool
 	// Cancel names the other peer that still owes the same block, or NoPeer.
 	Cancel PeerID
@@ -28,7 +29,7 @@ func (p *Picker) Received(id PeerID, blk Block) Receipt {
 	p.PeerHas(id, blk.Piece) // its have message may be on the way
 	b := &o.blocks[blk.Index]
 	owed := pr.drop(blk)
-	if b.received || (!owed && p.single[blk.Piece]) {
+	if b.received || (!owed && (p.single[blk.Piece] || !slices.Contains(o.asked, id))) {
 		return r
 	}
 	if b.by[0] == NoPeer {

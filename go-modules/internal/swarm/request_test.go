@@ -97,3 +97,33 @@ func TestLongRequestsAreNegotiated(t *testing.T) {
 func offer(bytes int) string {
 	return string(bencode.MustMarshal(map[string]any{"murder": map[string]int{"request": bytes}}))
 }
+
+// TestUnaskedBlocksSpoilNothing: a stranger sends made-up blocks of all that another one was asked for, each before the true
+// one. None is kept.
+func TestUnaskedBlocksSpoilNothing(t *testing.T) {
+	torrent, data := testswarm.Torrent(t, 40*pieceLength, pieceLength)
+	p := leech(t, torrent, &testswarm.Tracker{})
+	honest, err := stranger(t, p, torrent.Infohash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	liar, err := called(t, [20]byte{'l'}, p, torrent.Infohash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hears := decoder(liar)
+	send(t, honest, pp.Message{Type: pp.HaveAll}, pp.Message{Type: pp.Unchoke})
+	serveAll(t, decoder(honest), func(msgs ...pp.Message) {
+		for _, m := range msgs {
+			m.Piece = make([]byte, len(m.Piece))
+			send(t, liar, m)
+		}
+		send(t, liar, request(0, 0, swarm.BlockSize))
+		read(t, hears, pp.Reject, pp.Piece) // so that all its blocks have been looked at
+		send(t, honest, msgs...)
+	}, data, pieceLength)
+	p.Complete(t)
+	if n := p.Stats().BytesDamaged; n > 0 || !bytes.Equal(p.Store.Bytes(), data) {
+		t.Errorf("%d bytes came damaged, want none, and the bytes of the torrent", n)
+	}
+}

@@ -24,6 +24,12 @@ import (
 // stranger connects to a peer by hand. It knows the fast extension, and those of the bits.
 func stranger(t *testing.T, p *testswarm.Peer, infohash [20]byte, bits ...pp.ExtensionBit) (net.Conn, error) {
 	t.Helper()
+	return called(t, [20]byte{'x'}, p, infohash, bits...)
+}
+
+// called is a stranger with that peer id; one alone needs none of its own.
+func called(t *testing.T, id [20]byte, p *testswarm.Peer, infohash [20]byte, bits ...pp.ExtensionBit) (net.Conn, error) {
+	t.Helper()
 	nc, err := net.Dial("tcp", p.Addr)
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +37,7 @@ func stranger(t *testing.T, p *testswarm.Peer, infohash [20]byte, bits ...pp.Ext
 	t.Cleanup(func() { _ = nc.Close() })
 	_ = nc.SetDeadline(time.Now().Add(testswarm.Patience))
 	ih := metainfo.Hash(infohash)
-	_, err = pp.Handshake(context.Background(), nc, &ih, [20]byte{'x'}, pp.NewPeerExtensionBytes(append(bits, pp.ExtensionBitFast)...))
+	_, err = pp.Handshake(context.Background(), nc, &ih, id, pp.NewPeerExtensionBytes(append(bits, pp.ExtensionBitFast)...))
 	return nc, err
 }
 
