@@ -81,15 +81,6 @@ func (p *Picker) upcoming(pr *peer, s int, only bool) int {
 	return -1
 }
 
-// spread tells whether any peer but the origin has a piece.
-func (p *Picker) spread(piece int) bool {
-	n := int(p.avail[piece])
-	if o := p.peer(p.origin); o != nil && o.has.has(piece) {
-		n--
-	}
-	return n > 0
-}
-
 // free takes back what was asked for early long ago if it is late and others have it by now, or when nothing comes at all:
 // peers may even wait for each other.
 func (p *Picker) free() {

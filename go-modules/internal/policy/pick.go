@@ -100,11 +100,12 @@ func (p *Picker) choose(id PeerID, pr *peer) (piece int, turn bool) {
 		p.anywhere(&c, pr)
 		return c.best, true
 	}
-	c.only, c.left = id == p.origin, 1
+	c.left = 1
 	for s := range p.stripes {
 		switch {
 		case p.stripes[s].feeder != id:
-		case c.only:
+		case id == p.origin:
+			c.only = !p.untried(pr, s)
 			p.scan(&c, pr, s, 0, p.cfg.Pieces)
 		default:
 			if c.best < 0 {
@@ -140,7 +141,7 @@ type choice struct {
 	best  int
 	avail uint16
 	left  int  // how many more are looked at
-	only  bool // nobody else has it
+	only  bool // nobody else has it to give
 }
 
 // anywhere looks at all stripes, from a random place on, so that equals are taken in random order.
@@ -201,12 +202,11 @@ func (p *Picker) newest(pr *peer, s int) int {
 }
 
 func (c *choice) consider(p *Picker, piece int) {
-	avail := p.avail[piece]
-	if c.only && avail > 1 {
+	if c.only && p.given(piece) {
 		return
 	}
 	c.left--
-	if c.best < 0 || avail < c.avail {
+	if avail := p.avail[piece]; c.best < 0 || avail < c.avail {
 		c.best, c.avail = piece, avail
 	}
 }
@@ -259,23 +259,22 @@ func (p *Picker) mayHelp(o *opened, id PeerID) bool {
 
 // again asks an idle peer for blocks that one other peer owes.
 func (p *Picker) again(id PeerID, pr *peer, n int) []Block {
-	if id == p.origin && len(p.stripes) > 0 && !p.starving() {
-		return nil
-	}
+	k := len(p.stripes)
+	spared := id == p.origin && k > 0 && !p.starving() // but for what it feeds us
 	var picked []Block
 	for _, owing := range p.order {
-		if owing == pr || (len(p.stripes) > 0 && !p.slow(owing) && !p.starving()) {
+		if owing == pr || (k > 0 && !p.slow(owing) && !p.starving()) {
 			continue
 		}
 		for i := len(owing.owes) - 1; i >= 0 && len(picked) < n; i-- {
 			blk := owing.owes[i]
-			if !pr.has.has(blk.Piece) || p.single[blk.Piece] || p.byPiece[blk.Piece].early {
+			o := p.byPiece[blk.Piece]
+			if !pr.has.has(o.piece) || p.single[o.piece] || o.early || (spared && p.stripes[o.piece%k].feeder != id) {
 				continue
 			}
 			if !sooner(pr.rate, len(picked)+1, owing.rate, i+1) {
 				break
 			}
-			o := p.byPiece[blk.Piece]
 			b := &o.blocks[blk.Index]
 			if b.by[0] == owing.id && b.by[1] == NoPeer {
 				b.by[1] = id

@@ -11,7 +11,7 @@
 //  2. A new piece is begun. Without a topology it is the rarest one that the peer has, random among
 //     equals, so that peers which start together ask for different pieces and can then trade
 //     them. With one (see SetStripes) it is a piece of a stripe that this peer feeds: from the origin
-//     the first that nobody else has, from others the newest, which our own children lack too. Only
+//     the first that nobody else has to give (see SetChoked), from others the newest, which our own children lack too. Only
 //     of stripes that nobody feeds or that come late, and at the end, one piece at a time is asked of anyone.
 //  3. No new piece may be begun (memory is bounded by the number of open pieces), or none is left:
 //     the peer helps with blocks of open pieces that nobody was asked for.
@@ -62,11 +62,13 @@ type Config struct {
 type Picker struct {
 	cfg     Config
 	have    bitset
-	missing int    // pieces not verified
-	fresh   bitset // pieces missing and not begun
-	low     int    // the first word of fresh that may hold any
-	reach   int    // fresh pieces that some peer has
-	avail   []uint16
+	missing int       // pieces not verified
+	fresh   bitset    // pieces missing and not begun
+	low     int       // the first word of fresh that may hold any
+	reach   int       // fresh pieces that some peer has
+	avail   []uint16  // peers that have a piece
+	usable  []uint16  // of these, those that serve us and are no origin
+	quick   []uint16  // of these, those that are not known to be slow
 	open    []*opened // pieces begun, oldest first
 	byPiece map[int]*opened
 	spare   []*opened        // for reuse
@@ -132,6 +134,12 @@ type peer struct {
 	begun  int     // open pieces that it owns
 	rate   float64 // blocks a second
 	silent bool    // it owed blocks for long, and has sent none since
+
+	choked  bool // it does not serve us
+	doubted bool // it was slow or refused what it has, and has not shown yet that it does not any more
+	origin  bool // it had everything before anybody else
+	usable  bool // its pieces are counted so
+	quick   bool // and so
 }
 
 // New returns a Picker for the torrent that cfg describes.
@@ -141,6 +149,8 @@ func New(cfg Config) *Picker {
 		have:    newBitset(cfg.Pieces),
 		fresh:   newBitset(cfg.Pieces),
 		avail:   make([]uint16, cfg.Pieces),
+		usable:  make([]uint16, cfg.Pieces),
+		quick:   make([]uint16, cfg.Pieces),
 		byPiece: make(map[int]*opened),
 		single:  make(map[int]bool),
 		former:  make(map[int][]PeerID),
@@ -180,9 +190,9 @@ func (p *Picker) peer(id PeerID) *peer {
 	return p.peers[id]
 }
 
-// AddPeer makes a peer known, which has nothing yet.
+// AddPeer makes a peer known, which has nothing yet and chokes us.
 func (p *Picker) AddPeer(id PeerID) {
-	pr := &peer{id: id, has: newBitset(p.cfg.Pieces), top: -1, rate: unknown}
+	pr := &peer{id: id, has: newBitset(p.cfg.Pieces), top: -1, rate: unknown, choked: true, origin: id == p.origin}
 	for int(id) >= len(p.peers) {
 		p.peers = append(p.peers, nil)
 	}
@@ -198,6 +208,7 @@ func (p *Picker) RemovePeer(id PeerID) {
 		return
 	}
 	p.Release(id)
+	p.SetChoked(id, true)
 	pr.has.each(func(i int) {
 		p.avail[i]--
 		if p.avail[i] == 0 && p.fresh.has(i) {
@@ -222,12 +233,18 @@ func (p *Picker) PeerHas(id PeerID, piece int) {
 		pr.wanted++
 	}
 	p.avail[piece]++
+	if pr.usable {
+		p.usable[piece]++
+	}
+	if pr.quick {
+		p.quick[piece]++
+	}
 	if p.avail[piece] == 1 && p.fresh.has(piece) {
 		p.reach++
 	}
 	if k := len(p.stripes); k > 0 {
 		pr.fronts[piece%k] = max(pr.fronts[piece%k], piece)
-		if st := &p.stripes[piece%k]; id != p.origin {
+		if st := &p.stripes[piece%k]; !pr.origin {
 			st.front = max(st.front, piece)
 		}
 	}

@@ -20,6 +20,7 @@ func newPicker(pieces, blocks, maxOpen int, seed uint64) *Picker {
 
 func addPeer(p *Picker, id PeerID, has ...int) {
 	p.AddPeer(id)
+	p.SetChoked(id, false)
 	for _, piece := range has {
 		p.PeerHas(id, piece)
 	}
@@ -212,13 +213,19 @@ func TestEverythingArrives(t *testing.T) {
 
 // arrange changes something about the topology.
 func arrange(t *rapid.T, p *Picker, id PeerID) {
-	switch rapid.IntRange(0, 5).Draw(t, "arrange") {
+	switch rapid.IntRange(0, 8).Draw(t, "arrange") {
 	case 0:
 		p.SetStripes(rapid.IntRange(0, 5).Draw(t, "stripes"))
 	case 1:
 		p.SetOrigin(PeerID(rapid.IntRange(-1, 1).Draw(t, "origin")))
 	case 2:
 		p.SetRate(id, rapid.Float64Range(0, 10).Draw(t, "rate"))
+	case 3:
+		p.SetChoked(id, rapid.Bool().Draw(t, "choked"))
+	case 4:
+		p.Tick()
+	case 5:
+		p.FellSilent(id)
 	default:
 		p.SetParents(rapid.IntRange(0, 4).Draw(t, "stripe"), 1, id, PeerID(rapid.IntRange(0, 1).Draw(t, "backup")))
 	}
@@ -247,6 +254,7 @@ func check(t *rapid.T, p *Picker) {
 	if reach != p.reach || unasked != p.unasked || slices.ContainsFunc(p.order, func(pr *peer) bool { return p.peer(pr.id) != pr }) {
 		t.Fatalf("counted %d fresh pieces within reach and %d blocks to ask for, there are %d and %d", p.reach, p.unasked, reach, unasked)
 	}
+	checkHolders(t, p)
 	for _, pr := range p.order {
 		id, wanted := pr.id, 0
 		pr.has.each(func(i int) {

@@ -22,6 +22,7 @@ func (p *Picker) Received(id PeerID, blk Block) Receipt {
 		return r
 	}
 	pr.silent = false
+	p.weigh(pr)
 	o := p.byPiece[blk.Piece]
 	if o == nil || blk.Index < 0 || blk.Index >= len(o.blocks) {
 		return r
@@ -47,6 +48,9 @@ func (p *Picker) Received(id PeerID, blk Block) Receipt {
 	o.unreceived--
 	if !slices.Contains(o.senders, id) {
 		o.senders = append(o.senders, id)
+	}
+	if !p.slow(pr) {
+		p.doubt(pr, false)
 	}
 	p.flowing = true
 	if k := len(p.stripes); k == 0 {
@@ -180,6 +184,7 @@ func (p *Picker) FellSilent(id PeerID) {
 	if pr := p.peer(id); pr != nil {
 		p.withdraw(pr)
 		pr.silent = true
+		p.doubt(pr, true)
 	}
 }
 
@@ -196,6 +201,9 @@ func (p *Picker) Rejected(id PeerID, blk Block) {
 		return
 	}
 	p.unowe(id, blk)
+	if pr.has.has(blk.Piece) {
+		p.doubt(pr, true)
+	}
 	if o := p.byPiece[blk.Piece]; o != nil && o.early && o.owner == id {
 		p.unbegin(o)
 	}

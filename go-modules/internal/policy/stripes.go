@@ -173,10 +173,14 @@ func (p *Picker) Feeder(s int) PeerID {
 }
 
 // SetOrigin says which connected peer is the origin of the artifact. With a topology, it is asked
-// only for stripes that it feeds, there only for pieces that nobody else has, and else only when nothing
+// only for stripes that it feeds, there only for pieces that nobody else has to give, and else only when nothing
 // has come from anyone for a while, for one piece at a time.
 func (p *Picker) SetOrigin(id PeerID) {
 	p.origin = id
+	for _, pr := range p.order {
+		pr.origin = pr.id == id
+		p.weigh(pr)
+	}
 	p.survey()
 }
 
@@ -189,7 +193,7 @@ func (p *Picker) survey() {
 	for s := range p.stripes {
 		p.stripes[s].front = -1
 		for _, pr := range p.order {
-			if pr.id != p.origin {
+			if !pr.origin {
 				p.stripes[s].front = max(p.stripes[s].front, pr.fronts[s])
 			}
 		}
@@ -236,6 +240,9 @@ func (p *Picker) Tick() {
 	for _, pr := range p.order {
 		if pr.rate != unknown && len(pr.owes) == 0 {
 			pr.rate = min(pr.rate+forgive*p.best, p.best)
+		}
+		if p.slow(pr) {
+			p.doubt(pr, true)
 		}
 	}
 	p.measure()

@@ -111,6 +111,7 @@ func (w *world) connect(n, other *node) {
 func (w *world) greeted(c *conn) {
 	p := c.me.picker
 	p.AddPeer(c.id)
+	p.SetChoked(c.id, false)
 	if c.peer == w.seeder {
 		p.SetOrigin(c.id)
 	}

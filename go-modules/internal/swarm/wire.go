@@ -93,11 +93,13 @@ func (s *Swarm) obey(c *conn, msg *pp.Message) error {
 	switch msg.Type {
 	case pp.Choke:
 		c.choked = true
+		s.picker.SetChoked(c.id, true)
 		if !c.fast { // BEP 6: with the fast extension each request is rejected by itself
 			s.picker.Release(c.id)
 		}
 	case pp.Unchoke:
 		c.choked = false
+		s.picker.SetChoked(c.id, false)
 		s.ask(c)
 	case pp.Have:
 		return s.peerHas(c, int(msg.Index))

@@ -1,0 +1,152 @@
+package policy
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+const holder = PeerID(3)
+
+// newRoot makes a Picker of a root of stripe 0, which besides the origin a peer has that serves us: these pieces of it.
+func newRoot(has ...int) *Picker {
+	p := newStriped(10, 10)
+	p.SetParents(0, 1, origin)
+	addPeer(p, holder, has...)
+	return p
+}
+
+// ticks lets time pass in which something comes all the time, so that the origin is not asked because nothing does.
+func ticks(p *Picker, n int) {
+	for range n {
+		p.Tick()
+		p.quiet = 0
+	}
+}
+
+// slowHolder finds out that the holder sends a hundredth of what the origin does.
+func slowHolder(p *Picker) {
+	p.SetRate(origin, 100)
+	p.SetRate(holder, 1)
+	ticks(p, 1)
+}
+
+// TestOriginServesRootsWhatNobodyElseGives: that somebody has a piece does not keep a root from asking the origin for it, if he does not give it.
+func TestOriginServesRootsWhatNobodyElseGives(t *testing.T) {
+	for name, test := range map[string]struct {
+		happens func(p *Picker)
+		gives   bool
+	}{
+		"it serves":             {func(*Picker) {}, true},
+		"it has not unchoked":   {func(p *Picker) { p.RemovePeer(holder); p.AddPeer(holder); p.PeerHas(holder, 2); p.PeerHas(holder, 6) }, false},
+		"it chokes":             {func(p *Picker) { p.SetChoked(holder, true) }, false},
+		"it choked for a while": {func(p *Picker) { p.SetChoked(holder, true); p.SetChoked(holder, false) }, true},
+		"it is slow":            {slowHolder, false},
+		"it may not be slow any more": {func(p *Picker) {
+			slowHolder(p)
+			ticks(p, 100)
+			if p.slow(p.peer(holder)) {
+				t.Error("nobody would ever find out whether the slow peer still is")
+			}
+		}, false},
+		"it is not slow any more": {func(p *Picker) {
+			slowHolder(p)
+			ticks(p, 100)
+			p.PeerHas(holder, 0)
+			p.Received(holder, p.Pick(holder, 1)[0]) // piece 0
+			p.Verified(0, false)
+		}, true},
+		"it fell silent": {func(p *Picker) { p.FellSilent(holder) }, false},
+		"it rejects":     {func(p *Picker) { p.Rejected(holder, p.Pick(holder, 1)[0]) }, false},
+		"it has left":    {func(p *Picker) { p.RemovePeer(holder) }, false},
+	} {
+		p, want := newRoot(2, 6), []int{0, 2, 4, 6, 8}
+		test.happens(p)
+		if test.gives {
+			want = []int{0, 4, 8}
+		}
+		if p.PeerHasPiece(holder, 0) {
+			want = want[1:]
+		}
+		if got := pieces(p.Pick(origin, 9)); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+			t.Errorf("%s: the origin was asked for pieces %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestOriginIsMeasured: somebody has all that the origin could be asked for, and nothing tells whether he is slow. So the origin is asked after a
+// while until that is known, and goes on if he is.
+func TestOriginIsMeasured(t *testing.T) {
+	for name, test := range map[string]struct {
+		rate float64 // of the origin, where the holder has 1
+		more int
+	}{"the holder is slow": {100, 3}, "the holder is as fast": {2, 0}} {
+		p := newRoot(0, 2, 4, 6, 8)
+		p.SetRate(holder, 1)
+		ticks(p, longMemory-1)
+		if got := p.Pick(origin, 2); len(got) > 0 {
+			t.Errorf("%s: the origin was asked for %v at once", name, got)
+		}
+		ticks(p, 1)
+		if got := pieces(p.Pick(origin, 2)); !slices.Equal(got, []int{0, 2}) {
+			t.Errorf("%s: after a while, the origin was asked for pieces %v", name, got)
+		}
+		p.SetRate(origin, test.rate)
+		ticks(p, 1)
+		if got := p.Pick(origin, 9); len(got) != test.more {
+			t.Errorf("%s: the origin was asked for %v then, want %d pieces", name, got, test.more)
+		}
+	}
+}
+
+// TestOriginEndsWhatItFeeds: what a slow peer still owes at the end of a root's stripe is asked of the origin, too, but nothing of a stripe that
+// others feed.
+func TestOriginEndsWhatItFeeds(t *testing.T) {
+	p := newPicker(2, 2, 4, 1)
+	addPeer(p, origin, 0, 1)
+	addPeer(p, holder, 0, 1)
+	p.SetStripes(2)
+	p.SetOrigin(origin)
+	p.SetParents(0, 1, origin)
+	p.SetParents(1, 2, holder)
+	if got := len(p.Pick(holder, 9)); got != 2 { // one piece of those that it feeds
+		t.Fatalf("%d blocks were asked of the holder, want 2", got)
+	}
+	p.take(nil, p.begin(0, holder, p.peer(holder)), holder, p.peer(holder), 9)
+	slowHolder(p)
+	if got := pieces(p.Pick(origin, 9)); !slices.Equal(got, []int{0, 0}) {
+		t.Errorf("the origin was asked for blocks of pieces %v, want those of its own stripe", got)
+	}
+}
+
+func TestStripeIsNotMovedToWhoChokes(t *testing.T) {
+	p := newStriped(400, 100)
+	addPeer(p, holder, upTo(400)...)
+	p.SetChoked(holder, true)
+	p.PeerHas(first, 1)
+	p.RemovePeer(second)
+	p.substitute(1)
+	if got := p.Feeder(1); got != first {
+		t.Errorf("the stripe comes from peer %d, want the one that has any of it and serves us", got)
+	}
+}
+
+// checkHolders counts anew who has each piece, and who may be expected to send it.
+func checkHolders(t *rapid.T, p *Picker) {
+	for i := range p.cfg.Pieces {
+		var want [3]int
+		counted := [3]int{int(p.avail[i]), int(p.usable[i]), int(p.quick[i])}
+		for _, pr := range p.order {
+			serves := !pr.choked && !pr.silent && !pr.origin
+			for n, counts := range []bool{true, serves, serves && !pr.doubted} {
+				if counts && pr.has.has(i) {
+					want[n]++
+				}
+			}
+		}
+		if counted != want {
+			t.Fatalf("piece %d: counted %d peers that have it, serve us and are not slow; there are %d", i, counted, want)
+		}
+	}
+}
