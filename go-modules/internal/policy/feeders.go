@@ -105,7 +105,7 @@ func (p *Picker) substitute(s int) {
 	st := &p.stripes[s]
 	coming := make([]int, len(p.order))
 	for i, pr := range p.order {
-		if pr.id != p.origin && pr.id != st.feeder && !pr.choked && !p.slow(pr) && !p.straggles(pr) {
+		if !pr.origin && pr.id != st.feeder && !pr.choked && !p.slow(pr) && !p.straggles(pr) {
 			coming[i] = p.coming(s, pr)
 		}
 	}

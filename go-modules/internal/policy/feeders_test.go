@@ -132,3 +132,25 @@ func TestAPauseMakesNoStraggler(t *testing.T) {
 		}
 	}
 }
+
+// TestOtherOriginsAreNoFlow: what another origin sends because nothing else comes does not end that either.
+func TestOtherOriginsAreNoFlow(t *testing.T) {
+	const other = PeerID(3)
+	p := newStriped(200, 10)
+	addPeer(p, other, upTo(200)...)
+	p.SetOrigin(origin, other)
+	for range firstPatience + 2*patience {
+		p.Tick()
+	}
+	for range 4 {
+		for _, id := range []PeerID{other, origin} {
+			blks := p.Pick(id, 5)
+			if len(blks) != 1 {
+				t.Fatalf("%d blocks were asked of origin %d at a time, want 1", len(blks), id)
+			}
+			p.Received(id, blks[0])
+			p.Verified(blks[0].Piece, true)
+		}
+		p.Tick()
+	}
+}

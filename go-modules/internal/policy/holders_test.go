@@ -32,14 +32,20 @@ func slowHolder(p *Picker) {
 	ticks(p, 1)
 }
 
-// TestOriginServesRootsWhatNobodyElseGives: that somebody has a piece does not keep a root from asking the origin for it, if he does not give it.
+// TestOriginServesRootsWhatNobodyElseGives: that somebody has a piece does not keep a root from asking the origin for it, if he
+// does not give it.
 func TestOriginServesRootsWhatNobodyElseGives(t *testing.T) {
 	for name, test := range map[string]struct {
 		happens func(p *Picker)
 		gives   bool
 	}{
-		"it serves":             {func(*Picker) {}, true},
-		"it has not unchoked":   {func(p *Picker) { p.RemovePeer(holder); p.AddPeer(holder); p.PeerHas(holder, 2); p.PeerHas(holder, 6) }, false},
+		"it serves": {func(*Picker) {}, true},
+		"it has not unchoked": {func(p *Picker) {
+			p.RemovePeer(holder)
+			p.AddPeer(holder)
+			p.PeerHas(holder, 2)
+			p.PeerHas(holder, 6)
+		}, false},
 		"it chokes":             {func(p *Picker) { p.SetChoked(holder, true) }, false},
 		"it choked for a while": {func(p *Picker) { p.SetChoked(holder, true); p.SetChoked(holder, false) }, true},
 		"it is slow":            {slowHolder, false},
@@ -57,9 +63,11 @@ func TestOriginServesRootsWhatNobodyElseGives(t *testing.T) {
 			p.Received(holder, p.Pick(holder, 1)[0]) // piece 0
 			p.Verified(0, false)
 		}, true},
-		"it fell silent": {func(p *Picker) { p.FellSilent(holder) }, false},
-		"it rejects":     {func(p *Picker) { p.Rejected(holder, p.Pick(holder, 1)[0]) }, false},
-		"it has left":    {func(p *Picker) { p.RemovePeer(holder) }, false},
+		"it fell silent":            {func(p *Picker) { p.FellSilent(holder) }, false},
+		"it rejects":                {func(p *Picker) { p.Rejected(holder, p.Pick(holder, 1)[0]) }, false},
+		"it has left":               {func(p *Picker) { p.RemovePeer(holder) }, false},
+		"it is an origin, too":      {func(p *Picker) { p.SetOrigin(origin, holder) }, false},
+		"it is an origin no longer": {func(p *Picker) { p.SetOrigin(origin, holder); p.SetOrigin(origin) }, true},
 	} {
 		p, want := newRoot(2, 6), []int{0, 2, 4, 6, 8}
 		test.happens(p)
@@ -75,8 +83,8 @@ func TestOriginServesRootsWhatNobodyElseGives(t *testing.T) {
 	}
 }
 
-// TestOriginIsMeasured: somebody has all that the origin could be asked for, and nothing tells whether he is slow. So the origin is asked after a
-// while until that is known, and goes on if he is.
+// TestOriginIsMeasured: somebody has all that the origin could be asked for, and nothing tells whether he is slow. So the
+// origin is asked after a while until that is known, and goes on if he is.
 func TestOriginIsMeasured(t *testing.T) {
 	for name, test := range map[string]struct {
 		rate float64 // of the origin, where the holder has 1
@@ -100,8 +108,8 @@ func TestOriginIsMeasured(t *testing.T) {
 	}
 }
 
-// TestOriginEndsWhatItFeeds: what a slow peer still owes at the end of a root's stripe is asked of the origin, too, but nothing of a stripe that
-// others feed.
+// TestOriginEndsWhatItFeeds: what a slow peer still owes at the end of a root's stripe is asked of the origin, too, but nothing
+// of a stripe that others feed.
 func TestOriginEndsWhatItFeeds(t *testing.T) {
 	p := newPicker(2, 2, 4, 1)
 	addPeer(p, origin, 0, 1)
@@ -117,6 +125,29 @@ func TestOriginEndsWhatItFeeds(t *testing.T) {
 	slowHolder(p)
 	if got := pieces(p.Pick(origin, 9)); !slices.Equal(got, []int{0, 0}) {
 		t.Errorf("the origin was asked for blocks of pieces %v, want those of its own stripe", got)
+	}
+}
+
+// TestNothingOfOriginsIsSpread: what a second origin has does not tell how far a stripe has come down the trees.
+func TestNothingOfOriginsIsSpread(t *testing.T) {
+	p := newStriped(400, 100)
+	addPeer(p, holder)
+	p.SetOrigin(origin, holder)
+	for i := range 400 {
+		p.PeerHas(holder, i)
+	}
+	p.PeerHas(first, 8)
+	if got := p.stripes[0].front; got != 8 {
+		t.Errorf("the stripe has come as far as piece %d, want 8", got)
+	}
+	p.RemovePeer(second)
+	p.substitute(1)
+	if got := p.Feeder(1); got != NoPeer {
+		t.Errorf("the stripe that nobody feeds moved to peer %d", got)
+	}
+	p.SetOrigin(origin)
+	if got := p.stripes[0].front; got != 398 {
+		t.Errorf("with the pieces of one that is no origin, it has come as far as piece %d, want 398", got)
 	}
 }
 

@@ -217,7 +217,7 @@ func arrange(t *rapid.T, p *Picker, id PeerID) {
 	case 0:
 		p.SetStripes(rapid.IntRange(0, 5).Draw(t, "stripes"))
 	case 1:
-		p.SetOrigin(PeerID(rapid.IntRange(-1, 1).Draw(t, "origin")))
+		p.SetOrigin(PeerID(rapid.IntRange(-1, 1).Draw(t, "origin")), id)
 	case 2:
 		p.SetRate(id, rapid.Float64Range(0, 10).Draw(t, "rate"))
 	case 3:
@@ -314,7 +314,8 @@ func answer(p *Picker, owed map[PeerID]map[Block]bool, id PeerID, count int, goo
 	}
 }
 
-// TestSilentPeer: all that it was asked for is taken back, once, and asked of others. It is asked for nothing ahead until it sends something.
+// TestSilentPeer: all that it was asked for is taken back, once, and asked of others. It is asked for nothing ahead until it
+// sends something.
 func TestSilentPeer(t *testing.T) {
 	p := newStriped(40, 40)
 	p.PeerHas(first, 0)
@@ -328,7 +329,8 @@ func TestSilentPeer(t *testing.T) {
 		}
 		revoked = append(revoked, r.Block)
 	}
-	if slices.SortFunc(revoked, byPlace); len(asked) < 3 || !slices.Equal(revoked, slices.SortedFunc(slices.Values(asked), byPlace)) {
+	slices.SortFunc(revoked, byPlace)
+	if len(asked) < 3 || !slices.Equal(revoked, slices.SortedFunc(slices.Values(asked), byPlace)) {
 		t.Errorf("%v were asked for, %v taken back", asked, revoked)
 	}
 	if got := p.Ahead(first, 0); len(got) > 0 || !p.Silent(first) || p.Owes(first) > 0 {
@@ -348,7 +350,8 @@ func TestSilentPeer(t *testing.T) {
 
 func byPlace(a, b Block) int { return cmp.Or(a.Piece-b.Piece, a.Index-b.Index) }
 
-// TestUnaskedBlocks: nobody can mix his blocks with those of a piece that he was not asked for, which would then come from one peer only.
+// TestUnaskedBlocks: nobody can mix his blocks with those of a piece that he was not asked for, which would then come from one
+// peer only.
 func TestUnaskedBlocks(t *testing.T) {
 	p := newPicker(2, 2, 2, 1)
 	addPeer(p, 1, 0, 1)

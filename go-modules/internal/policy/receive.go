@@ -58,7 +58,7 @@ func (p *Picker) Received(id PeerID, blk Block) Receipt {
 	} else {
 		st := &p.stripes[blk.Piece%k]
 		st.got++
-		if id != p.origin || st.feeder == id {
+		if !pr.origin || st.feeder == id {
 			p.quiet = 0 // else it is only there because nothing else comes, and goes on until something does
 		}
 	}
@@ -188,7 +188,8 @@ func (p *Picker) FellSilent(id PeerID) {
 	}
 }
 
-// Silent tells whether a peer has sent nothing since it fell silent. Asked for one block it shows that it goes on as well as for many.
+// Silent tells whether a peer has sent nothing since it fell silent. Asked for one block it shows that it goes on as well as
+// when asked for many.
 func (p *Picker) Silent(id PeerID) bool {
 	pr := p.peer(id)
 	return pr != nil && pr.silent

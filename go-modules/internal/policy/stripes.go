@@ -172,16 +172,22 @@ func (p *Picker) Feeder(s int) PeerID {
 	return p.stripes[s].feeder
 }
 
-// SetOrigin says which connected peer is the origin of the artifact. With a topology, it is asked
-// only for stripes that it feeds, there only for pieces that nobody else has to give, and else only when nothing
-// has come from anyone for a while, for one piece at a time.
-func (p *Picker) SetOrigin(id PeerID) {
+// SetOrigin says which connected peer is the origin of the artifact, and which others are origins as well: they are asked out
+// of turn like anybody, but nothing that they have is spread yet. With a topology, the origin is asked only for stripes that it
+// feeds, there only for pieces that nobody else has to give, and else only when nothing has come from anyone for a while, for
+// one piece at a time.
+func (p *Picker) SetOrigin(id PeerID, others ...PeerID) {
+	same := p.origin == id
 	p.origin = id
 	for _, pr := range p.order {
-		pr.origin = pr.id == id
-		p.weigh(pr)
+		if is := pr.id == id || slices.Contains(others, pr.id); is != pr.origin {
+			pr.origin, same = is, false
+			p.weigh(pr)
+		}
 	}
-	p.survey()
+	if !same {
+		p.survey()
+	}
 }
 
 // survey finds how far the stripes have come among the peers.
@@ -270,7 +276,7 @@ func (p *Picker) measure() {
 		average(&pr.pace, pr.count-pr.seen)
 		pr.trend += (float64(pr.count-pr.seen) - pr.trend) / longMemory
 		pr.seen = pr.count
-		if pr.age++; pr.id != p.origin {
+		if pr.age++; !pr.origin {
 			p.top = max(p.top, pr.trend)
 		}
 	}

@@ -89,9 +89,11 @@ func (s *Swarm) forgetRank(c *conn) {
 	c.rank = announce.NoRank
 }
 
-// adopt works out who feeds us which stripe.
+// adopt works out who the origin is, and who feeds us which stripe.
 func (s *Swarm) adopt(now time.Time) {
 	p := &s.place
+	origins := s.origins()
+	s.picker.SetOrigin(origins[0], origins[1:]...)
 	if p.stripes == 0 || p.rank == announce.NoRank || s.picker.Missing() == 0 {
 		return
 	}
@@ -141,11 +143,20 @@ func (s *Swarm) feeder(rank int) policy.PeerID {
 }
 
 // origin is the connection to the seeder, or NoPeer.
-func (s *Swarm) origin() policy.PeerID {
-	for _, c := range s.conns {
+func (s *Swarm) origin() policy.PeerID { return s.origins()[0] }
+
+// origins are the connections to seeders of this program, in the order in which they were made, or NoPeer. The first is the
+// origin to us as long as it is there: two that take turns would be told to feed us, and not to, several times a second.
+func (s *Swarm) origins() []policy.PeerID {
+	var ids []policy.PeerID
+	for id, c := range s.conns {
 		if c.ours && c.seeder {
-			return c.id
+			ids = append(ids, id)
 		}
 	}
-	return policy.NoPeer
+	if len(ids) == 0 {
+		return []policy.PeerID{policy.NoPeer}
+	}
+	slices.Sort(ids)
+	return ids
 }

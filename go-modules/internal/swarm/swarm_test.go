@@ -256,3 +256,30 @@ func TestNewRefusesAnIncompleteConfig(t *testing.T) {
 		t.Error("New took an empty configuration")
 	}
 }
+
+// TestTwoSeeders: both send, and when one of them ends in the middle the other goes on.
+func TestTwoSeeders(t *testing.T) {
+	torrent, data := testswarm.Torrent(t, 8<<20, pieceLength)
+	tr := &testswarm.Tracker{Stripes: 2}
+	var seeders, peers []*testswarm.Peer
+	for range 2 {
+		seeders = append(seeders, testswarm.Start(t, swarm.Config{
+			Torrent: torrent, Announcer: tr, Seeder: true, Have: testswarm.All(torrent.NumPieces()), UploadLimit: 2 << 20,
+		}, testswarm.NewMemory(len(data), data)))
+	}
+	for range 4 {
+		peers = append(peers, leech(t, torrent, tr))
+	}
+	testswarm.Eventually(t, "both seeders send", func() bool {
+		return seeders[0].Stats().BytesUp > 0 && seeders[1].Stats().BytesUp > 0
+	})
+	if err := seeders[0].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range peers {
+		p.Complete(t)
+		if !bytes.Equal(p.Store.Bytes(), data) {
+			t.Error("a peer holds other bytes than the seeders")
+		}
+	}
+}

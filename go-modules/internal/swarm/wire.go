@@ -144,9 +144,7 @@ func (s *Swarm) extended(c *conn, msg *pp.Message) {
 	if hello.Murder != nil {
 		c.ours = true
 		c.maxRequest = max(BlockSize, min(s.download.request(), hello.Murder.Request/BlockSize*BlockSize))
-		if c.seeder = hello.Murder.Seeder == 1; c.seeder {
-			s.picker.SetOrigin(c.id)
-		}
+		c.seeder = hello.Murder.Seeder == 1
 		if id := hello.M[feedName]; id > 0 && id < 1<<8 {
 			c.feedID = pp.ExtensionNumber(id)
 		}
