@@ -140,24 +140,13 @@ func (s *Swarm) maxMessage() pp.Integer {
 
 // join takes a connection into the swarm.
 func (s *Swarm) join(ctx context.Context, c *conn) {
-	if c.peerID == s.peerID {
-		s.cfg.Log.Debug("dropped a connection to myself", "addr", c.addr)
-		delete(s.candidates, c.addr)
-		_ = c.nc.Close()
-		return
-	}
-	if cand := s.candidates[c.addr]; cand != nil && c.dialed {
-		s.dialing--
-		cand.dialing, cand.failures = false, 0
-	}
-	if other := s.connOf(c.peerID); other != nil {
-		if s.keepFirst(other, c) {
-			_ = c.nc.Close()
-			return
+	if c.dialed {
+		if cand := s.dialEnded(c.addr); cand != nil {
+			cand.failures = 0
 		}
-		s.drop(other, "a second connection replaces it")
 	}
-	if s.banned[c.peerID] || len(s.conns) >= maxConns {
+	if why := s.refuse(c); why != "" {
+		s.cfg.Log.Debug("dropped a new connection", "addr", c.addr, "dialed", c.dialed, "why", why)
 		_ = c.nc.Close()
 		return
 	}
@@ -173,6 +162,29 @@ func (s *Swarm) join(ctx context.Context, c *conn) {
 	s.workers.Go(func() { s.reader(rctx, c) })
 	s.workers.Go(func() { s.writer(rctx, c) })
 	s.cfg.Log.Debug("peer joined", "addr", c.addr, "dialed", c.dialed)
+}
+
+// refuse says why a new connection is not taken; empty if it is. The one to the same peer that it replaces ends.
+func (s *Swarm) refuse(c *conn) (why string) {
+	if c.peerID == s.peerID {
+		if c.dialed {
+			s.own[c.addr] = true
+			delete(s.candidates, c.addr)
+		}
+		return "it leads to myself"
+	}
+	other := s.connOf(c.peerID)
+	switch {
+	case other != nil && s.keepFirst(other, c):
+		why = "there is another one to the same peer"
+	case other != nil:
+		s.drop(other, "a second connection replaces it")
+	case s.banned[c.peerID]:
+		why = "its peer is banned"
+	case len(s.conns) >= maxConns:
+		why = "there are too many"
+	}
+	return why
 }
 
 // connOf finds the connection to a peer by its id.

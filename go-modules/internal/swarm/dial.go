@@ -97,16 +97,24 @@ func (s *Swarm) deliver(ctx context.Context, c *conn) {
 	}
 }
 
+// dialEnded gives back what a dial took, and returns its candidate: nil if the address was forgotten meanwhile.
+func (s *Swarm) dialEnded(addr netip.AddrPort) *candidate {
+	s.dialing--
+	cand := s.candidates[addr]
+	if cand != nil {
+		cand.dialing = false
+	}
+	return cand
+}
+
 // dialFailed puts an address off, longer each time, and forgets it after several failures. The
 // tracker will name it again if it is still in the swarm.
 func (s *Swarm) dialFailed(r dialResult) {
-	s.dialing--
-	cand := s.candidates[r.addr]
+	cand := s.dialEnded(r.addr)
 	if cand == nil {
 		return
 	}
 	s.cfg.Log.Debug("cannot reach a peer", "addr", r.addr, "err", r.err)
-	cand.dialing = false
 	cand.failures++
 	backoff := time.Second << min(cand.failures, 4)
 	cand.next = time.Now().Add(backoff/2 + mrand.N(backoff))

@@ -84,8 +84,9 @@ type Swarm struct {
 	nextID     policy.PeerID
 	candidates map[netip.AddrPort]*candidate
 	dialing    int
-	banned     map[[20]byte]bool // peers that sent damaged data, by peer id
-	buffers    map[int][]byte    // pieces being received
+	banned     map[[20]byte]bool       // peers that sent damaged data, by peer id
+	own        map[netip.AddrPort]bool // addresses that lead to ourselves
+	buffers    map[int][]byte          // pieces being received
 	free       [][]byte
 	writes     int       // pieces written until now
 	written    []int     // which of these writes each piece was, from 1 on
@@ -125,6 +126,7 @@ func New(cfg Config) (*Swarm, error) {
 		conns:      make(map[policy.PeerID]*conn),
 		candidates: make(map[netip.AddrPort]*candidate),
 		banned:     make(map[[20]byte]bool),
+		own:        make(map[netip.AddrPort]bool),
 		buffers:    make(map[int][]byte),
 		written:    make([]int, t.NumPieces()),
 		balance:    balance{most: leadMost * t.PieceLength},

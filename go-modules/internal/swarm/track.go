@@ -135,10 +135,10 @@ func (s *Swarm) announceFailed(now time.Time) error {
 	return nil
 }
 
-// meet remembers an address.
+// meet remembers an address, unless it is one of ours.
 func (s *Swarm) meet(addr netip.AddrPort) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	if _, known := s.candidates[addr]; !known && addr.IsValid() && addr.Port() != 0 {
+	if _, known := s.candidates[addr]; !known && !s.own[addr] && addr.IsValid() && addr.Port() != 0 {
 		s.candidates[addr] = &candidate{}
 	}
 }

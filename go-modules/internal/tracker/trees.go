@@ -83,8 +83,8 @@ func (t *trees) neighbours(rng *rand.Rand, self *Peer, peers []*Peer) []*Peer {
 		for _, rank := range shape.Neighbours(self.rank, present) {
 			if rank == topology.Seeder {
 				chosen = append(chosen, someOrigins(rng, self, peers)...)
-			} else {
-				chosen = append(chosen, t.byRank[rank])
+			} else if p := t.byRank[rank]; p.ID != self.ID { // not itself, at an address that it had before
+				chosen = append(chosen, p)
 			}
 		}
 	}

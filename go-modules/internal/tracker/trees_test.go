@@ -92,6 +92,18 @@ func TestForeignClientsAreOutsideTheTrees(t *testing.T) {
 	}
 }
 
+// TestNobodyIsItsOwnNeighbour: the one that announced from another address before has another rank there.
+func TestNobodyIsItsOwnNeighbour(t *testing.T) {
+	r := registered(t, Config{Expect: 10})
+	moved := own(1, 1000, announce.Started)
+	r.mustDecide(t, moved)
+	r.mustDecide(t, own(2, 1000, announce.Started))
+	moved.peer.Addr = own(3, 0, announce.None).peer.Addr
+	if d := r.mustDecide(t, moved); d.rank != 2 || len(d.peers) != 1 || d.peers[0].ID == moved.peer.ID {
+		t.Errorf("rank %d is told of %d peers, want 2, and the other one alone", d.rank, len(d.peers))
+	}
+}
+
 func TestRanksSurviveARestart(t *testing.T) {
 	r := registered(t, Config{StateDir: t.TempDir(), Expect: 10})
 	for n := 1; n <= 5; n++ {
