@@ -63,6 +63,7 @@ type conn struct {
 	down       int64
 	downSeen   int64 // of down, at the last tick
 	rate       float64
+	since      time.Time // when it joined
 	lastBlock  time.Time
 	stopReader context.CancelFunc
 }
@@ -141,9 +142,7 @@ func (s *Swarm) maxMessage() pp.Integer {
 // join takes a connection into the swarm.
 func (s *Swarm) join(ctx context.Context, c *conn) {
 	if c.dialed {
-		if cand := s.dialEnded(c.addr); cand != nil {
-			cand.failures = 0
-		}
+		s.dialEnded(c.addr)
 	}
 	if why := s.refuse(c); why != "" {
 		s.cfg.Log.Debug("dropped a new connection", "addr", c.addr, "dialed", c.dialed, "why", why)
@@ -153,7 +152,8 @@ func (s *Swarm) join(ctx context.Context, c *conn) {
 	c.id, c.rank = s.nextID, announce.NoRank
 	s.nextID++
 	c.choked, c.depth, c.reqq, c.maxRequest = true, startDepth, defaultReqq, BlockSize
-	c.lastBlock, c.calm = time.Now(), calm(c.nc)
+	c.since = time.Now()
+	c.lastBlock, c.calm = c.since, calm(c.nc)
 	s.conns[c.id] = c
 	s.picker.AddPeer(c.id)
 	s.greet(c)
@@ -176,6 +176,9 @@ func (s *Swarm) refuse(c *conn) (why string) {
 	other := s.connOf(c.peerID)
 	switch {
 	case other != nil && s.keepFirst(other, c):
+		if c.dialed {
+			other.listens = c.addr // under one of its addresses, which need not be the one that it connected from
+		}
 		why = "there is another one to the same peer"
 	case other != nil:
 		s.drop(other, "a second connection replaces it")
@@ -183,6 +186,9 @@ func (s *Swarm) refuse(c *conn) (why string) {
 		why = "its peer is banned"
 	case len(s.conns) >= maxConns:
 		why = "there are too many"
+	}
+	if cand := s.candidates[c.addr]; why != "" && c.dialed && cand != nil {
+		cand.putOff()
 	}
 	return why
 }
@@ -219,6 +225,9 @@ func (s *Swarm) drop(c *conn, why string) {
 	c.close()
 	s.totals.BytesUp += c.out.sent.Load()
 	s.totals.LastPeer = time.Now()
+	if cand := s.candidates[c.addr]; cand != nil && c.dialed {
+		cand.ended(s.totals.LastPeer.Sub(c.since))
+	}
 	s.adopt(s.totals.LastPeer)
 	s.subscribe()
 	for _, other := range s.conns {

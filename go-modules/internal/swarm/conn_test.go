@@ -67,6 +67,10 @@ func TestRefusedAfterTheHandshake(t *testing.T) {
 		before func(s *Swarm, join func(...*conn))
 		conns  int
 	}{
+		"the peer is connected from another address": {smaller, func(s *Swarm, join func(...*conn)) {
+			join(knock(t, s, smaller, false)) // the one that it dialed counts
+		}, 1},
+		"it is banned":             {larger, func(s *Swarm, _ func(...*conn)) { s.banned[larger] = true }, 0},
 		"the address is forgotten": {smaller, func(s *Swarm, _ func(...*conn)) { delete(s.candidates, peerAddr) }, 1},
 		"it is taken":              {smaller, func(*Swarm, func(...*conn)) {}, 1},
 	} {
@@ -83,6 +87,15 @@ func TestRefusedAfterTheHandshake(t *testing.T) {
 	}
 }
 
+// TestTheAddressOfAPeerIsKnown: a peer that is connected from elsewhere is found under the address that was dialed, also later.
+func TestTheAddressOfAPeerIsKnown(t *testing.T) {
+	s, join := joining(t)
+	s.candidates[peerAddr] = &candidate{dialing: true}
+	join(knock(t, s, smaller, false), knock(t, s, smaller, true))
+	s.candidates[peerAddr].next = time.Time{}
+	idle(t, s)
+}
+
 // TestOwnAddress: whoever has dialed itself does not do so again, although the tracker names that address.
 func TestOwnAddress(t *testing.T) {
 	s, join := joining(t)
@@ -95,5 +108,52 @@ func TestOwnAddress(t *testing.T) {
 	join(knock(t, s, s.peerID, false)) // the other end of it
 	if len(s.conns) != 0 {
 		t.Error("it is connected to itself")
+	}
+}
+
+// TestSimultaneousDials: when two peers dial each other, both keep the connection that the smaller id dialed, whichever comes
+// first, and neither dials again.
+func TestSimultaneousDials(t *testing.T) {
+	for name, row := range map[string]struct {
+		peerID [20]byte
+		first  bool // dialed
+		keeps  bool // dialed
+	}{
+		"ours counts and is first":    {larger, true, true},
+		"ours counts and is second":   {larger, false, true},
+		"theirs counts and is first":  {smaller, false, false},
+		"theirs counts and is second": {smaller, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, join := joining(t)
+			s.candidates[peerAddr] = &candidate{dialing: true}
+			join(knock(t, s, row.peerID, row.first))
+			join(knock(t, s, row.peerID, !row.first))
+			if c := s.connOf(row.peerID); len(s.conns) != 1 || c == nil || c.dialed != row.keeps {
+				t.Errorf("of two connections %d are left: %+v", len(s.conns), c)
+			}
+			idle(t, s)
+		})
+	}
+}
+
+// TestConnectionsThatDoNotLast: who hangs up at once is dialed later and later, who stays for a while at once.
+func TestConnectionsThatDoNotLast(t *testing.T) {
+	s, join := joining(t)
+	cand := &candidate{}
+	s.candidates[peerAddr] = cand
+	for failures := 1; failures <= 3; failures++ {
+		join(knock(t, s, larger, true))
+		s.drop(s.connOf(larger), "both are complete")
+		if idle(t, s); cand.failures != failures {
+			t.Errorf("%d failures are counted, want %d", cand.failures, failures)
+		}
+	}
+	cand.next = time.Time{}
+	join(knock(t, s, larger, true))
+	c := s.connOf(larger)
+	c.since = time.Now().Add(-passing)
+	if s.drop(c, "it has ended"); cand.failures != 0 || !cand.next.IsZero() {
+		t.Errorf("after a while it counts as %d failures, and is not to be dialed before %v", cand.failures, cand.next)
 	}
 }

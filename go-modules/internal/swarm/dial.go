@@ -23,13 +23,32 @@ const (
 	maxDialing       = 20
 	handshakeTimeout = 10 * time.Second
 	maxDialFailures  = 6
+	// passing is for how long a connection that we dialed lasts whose peer does not want us, or has no use for us.
+	passing = 2 * time.Second
 )
 
 // candidate is an address that the tracker named.
 type candidate struct {
 	dialing  bool
-	failures int
+	failures int       // since a connection to it lasted
 	next     time.Time // not to be dialed before
+}
+
+// putOff lets an address rest, longer each time.
+func (c *candidate) putOff() {
+	c.failures++
+	backoff := time.Second << min(c.failures, 4)
+	c.next = time.Now().Add(backoff/2 + mrand.N(backoff))
+}
+
+// ended notes for how long a connection to an address has lasted. Whoever hangs up at once, as peers do that are complete when we
+// are, would do so four times a second.
+func (c *candidate) ended(lasted time.Duration) {
+	if lasted < passing {
+		c.putOff()
+	} else {
+		c.failures = 0
+	}
 }
 
 type dialResult struct {
@@ -107,7 +126,7 @@ func (s *Swarm) dialEnded(addr netip.AddrPort) *candidate {
 	return cand
 }
 
-// dialFailed puts an address off, longer each time, and forgets it after several failures. The
+// dialFailed puts an address off, and forgets it after several failures. The
 // tracker will name it again if it is still in the swarm.
 func (s *Swarm) dialFailed(r dialResult) {
 	cand := s.dialEnded(r.addr)
@@ -115,9 +134,7 @@ func (s *Swarm) dialFailed(r dialResult) {
 		return
 	}
 	s.cfg.Log.Debug("cannot reach a peer", "addr", r.addr, "err", r.err)
-	cand.failures++
-	backoff := time.Second << min(cand.failures, 4)
-	cand.next = time.Now().Add(backoff/2 + mrand.N(backoff))
+	cand.putOff()
 	if cand.failures >= maxDialFailures {
 		delete(s.candidates, r.addr)
 	}

@@ -138,7 +138,7 @@ func (s *Swarm) extended(c *conn, msg *pp.Message) {
 	if hello.Reqq > 0 {
 		c.reqq = hello.Reqq
 	}
-	if hello.Port > 0 && hello.Port < 1<<16 && !c.dialed {
+	if hello.Port > 0 && hello.Port < 1<<16 && !c.listens.IsValid() {
 		c.listens = netip.AddrPortFrom(c.addr.Addr(), uint16(hello.Port))
 	}
 	if hello.Murder != nil {
