@@ -1,11 +1,14 @@
 package swarm
 
 import (
+	"net"
 	"slices"
 	"testing"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
 	"pgregory.net/rapid"
+
+	"corvus.murder/internal/announce"
 )
 
 // TestOutboxSendsEveryMessageOnce sends any number of messages between turns, and demands that each comes once and in order,
@@ -94,5 +97,57 @@ func TestOutboxKeepsLittleRoom(t *testing.T) {
 	o.next(true, many.msgs)
 	if room := cap(o.msgs); room > keptMessages {
 		t.Errorf("room for %d messages is kept, more than %d", room, keptMessages)
+	}
+}
+
+// TestWhoDoesNotReadIsDropped: all that a peer makes us answer is kept for it, up to a bound.
+func TestWhoDoesNotReadIsDropped(t *testing.T) {
+	request := pp.Message{Type: pp.Request, Index: 3, Length: BlockSize}
+	for name, row := range map[string]struct {
+		slow bool // without the fast extension
+		says []pp.Message
+		read bool
+		ends bool
+	}{
+		"what we do not have":              {false, []pp.Message{request}, false, true},
+		"and it reads that":                {false, []pp.Message{request}, true, false},
+		"chokes and unchokes all the time": {true, []pp.Message{{Type: pp.HaveAll}, {Type: pp.Choke}, {Type: pp.Unchoke}}, false, true},
+		"nothing that needs an answer":     {false, []pp.Message{{Type: pp.Interested}, {Type: pp.NotInterested}}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := ranked(t, 0, 2)
+			c := knock(t, s, larger, false)
+			c.fast, c.depth, c.reqq, c.maxRequest, c.rank = !row.slow, startDepth, defaultReqq, BlockSize, announce.NoRank
+			s.conns[c.id] = c
+			s.picker.AddPeer(c.id)
+			most := 0
+			for range mostAnswers + 1 {
+				for _, m := range row.says {
+					s.handle(event{c: c, msg: m})
+				}
+				if most = max(most, len(c.out.msgs)); row.read {
+					c.out.next(false, nil)
+				}
+			}
+			if ended := s.conns[c.id] == nil; ended != row.ends {
+				t.Errorf("the connection has ended: %v, want %v", ended, row.ends)
+			}
+			if most > mostAnswers+maxDepth {
+				t.Errorf("%d messages were kept", most)
+			}
+		})
+	}
+}
+
+// TestHavesOfAllPiecesAreKept: however many pieces come while a peer reads slowly, it is told of all.
+func TestHavesOfAllPiecesAreKept(t *testing.T) {
+	s := ranked(t, 0, 2, 1)
+	c := s.conns[0]
+	c.nc, _ = net.Pipe()
+	for range 4 * mostAnswers {
+		c.out.send(pp.Message{Type: pp.Have})
+	}
+	if s.handle(event{c: c, msg: pp.Message{Type: pp.Interested}}); s.conns[0] == nil {
+		t.Error("it was dropped")
 	}
 }

@@ -14,6 +14,9 @@ const (
 	keepAliveEvery = 45 * time.Second
 	writeTimeout   = 60 * time.Second
 	keptMessages   = 64 // room for so many messages is kept with a connection: 14 KiB
+	// mostAnswers is how many messages may wait to be sent on one connection, have messages aside: more than come of all that
+	// a peer may ask of us, and that it may take back of it. 1.4 MiB.
+	mostAnswers = 4 * ownReqq
 )
 
 // outbox is what waits to be sent on one connection: messages first, then blocks in the order in
@@ -23,12 +26,14 @@ type outbox struct {
 	uplink  *uplink
 	mu      sync.Mutex
 	msgs    []pp.Message
+	answers int     // of msgs, those that are no have messages
 	serves  []asked // of stripes that we feed it, or to a foreign client
 	extras  []asked // asked of us although somebody else feeds it
 	serving bool    // there are serves, or one is being sent
 	busy    bool    // counted by the uplink
 	slow    bool    // not to be counted by the uplink
 	closed  bool
+	unread  bool // too many messages wait; it belongs to the swarm's goroutine
 	wake    chan struct{}
 	sent    atomic.Int64 // bytes of blocks
 	share   share        // of the uplink, if we are the origin
@@ -62,11 +67,16 @@ func (o *outbox) notify() {
 	}
 }
 
-// send queues a message.
+// send queues a message. Whoever makes us answer all the time and does not read the answers is found out here: of have
+// messages alone there are no more than pieces.
 func (o *outbox) send(m pp.Message) {
 	o.mu.Lock()
 	if !o.closed {
 		o.msgs = append(o.msgs, m)
+		if m.Type != pp.Have {
+			o.answers++
+		}
+		o.unread = o.answers > mostAnswers
 	}
 	o.mu.Unlock()
 	o.notify()
@@ -137,7 +147,7 @@ func (o *outbox) next(extra bool, sent []pp.Message) turn {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	t := turn{msgs: o.msgs, closed: o.closed}
-	o.msgs = nil
+	o.msgs, o.answers = nil, 0
 	if cap(sent) <= keptMessages {
 		clear(sent)
 		o.msgs = sent[:0]

@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"net/netip"
@@ -12,6 +13,9 @@ import (
 
 	"corvus.murder/internal/policy"
 )
+
+// errUnread is why a connection ends on which too many messages wait.
+var errUnread = errors.New("it does not read what it is sent")
 
 // extended is our extension handshake (BEP 10). Clients that do not know the key murder ignore it.
 type extended struct {
@@ -83,7 +87,11 @@ func (s *Swarm) handle(ev event) {
 	if ev.msg.Keepalive {
 		return
 	}
-	if err := s.obey(c, &ev.msg); err != nil {
+	err := s.obey(c, &ev.msg)
+	if err == nil && c.out.unread {
+		err = errUnread
+	}
+	if err != nil {
 		s.drop(c, err.Error())
 	}
 }
