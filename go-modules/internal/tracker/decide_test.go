@@ -200,3 +200,28 @@ func TestFinishedWhenEveryExpectedPeerHasCompleted(t *testing.T) {
 		t.Error("finished although nobody said how many peers will come")
 	}
 }
+
+// TestFarewellOfWhoWasReplaced: a program that has taken the address of one that is gone stays, with its rank, when the
+// farewell of that one comes late; what that one sent counts.
+func TestFarewellOfWhoWasReplaced(t *testing.T) {
+	r := registered(t, Config{Expect: 3})
+	r.mustDecide(t, own(1, 1000, announce.Started))
+	anew := own(2, 1000, announce.Started)
+	anew.peer.Addr = own(1, 0, announce.None).peer.Addr
+	before := r.mustDecide(t, anew)
+	farewell := own(1, 500, announce.Stopped)
+	farewell.peer.Uploaded = 77
+	r.mustDecide(t, farewell)
+	if s := r.swarm(t); len(s.Peers) != 1 || s.Uploaded != 77 {
+		t.Errorf("after the farewell of another one: %+v", s)
+	}
+	r.mustDecide(t, own(3, 1000, announce.Started))
+	anew.event = announce.None
+	if after := r.mustDecide(t, anew); after.rank != before.rank {
+		t.Errorf("rank %d became %d", before.rank, after.rank)
+	}
+	anew.event = announce.Stopped
+	if r.mustDecide(t, anew); len(r.swarm(t).Peers) != 1 {
+		t.Error("its own farewell counts for nothing")
+	}
+}

@@ -69,7 +69,12 @@ func newSwarm(trees trees) swarm {
 func (w *swarm) record(a announcement, now time.Time, maxSessions int) {
 	w.account(a, maxSessions)
 	rank := noRank
-	if i, known := w.index[a.peer.Addr]; known && w.peers[i].ID == a.peer.ID && a.event != announce.Stopped {
+	i, known := w.index[a.peer.Addr]
+	same := known && w.peers[i].ID == a.peer.ID
+	if a.event == announce.Stopped && !same {
+		return // the farewell of a program whose port another one has by now
+	}
+	if same && a.event != announce.Stopped {
 		rank = w.peers[i].rank
 		w.peers[i].rank = noRank // which it keeps
 	}
