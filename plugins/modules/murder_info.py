@@ -136,7 +136,7 @@ trackers:
           type: int
           sample: 49
         completed:
-          description: How many have completed it since it was registered.
+          description: How many peers have completed it since it was registered, or came with all of it.
           type: int
           sample: 0
         withdrawn:

@@ -40,6 +40,8 @@ type Request struct {
 	NumWant int
 	// Away tells this project's tracker that the peer stays out of the trees, for it is too slow for them.
 	Away bool
+	// Origin tells this project's tracker that the peer is the seeder of the artifact, not one that came with all of it.
+	Origin bool
 }
 
 // NoRank is the rank of a peer without a place in the trees.

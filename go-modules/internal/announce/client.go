@@ -101,6 +101,9 @@ func (c *Client) Announce(ctx context.Context, r Request) (Response, error) {
 	if r.Away {
 		q.addInt("away", 1)
 	}
+	if r.Origin {
+		q.addInt("origin", 1)
+	}
 	u.RawQuery = q.String()
 	a, err := c.do(ctx, http.MethodGet, &u, nil)
 	if err != nil {

@@ -21,6 +21,7 @@ const (
 // trackerState is what is known of the tracker.
 type trackerState struct {
 	pending              announce.Event // an event that the tracker has not heard of yet
+	owed                 announce.Event // one that it is to hear of after Started
 	busy                 bool           // an announce is under way
 	answered             bool
 	err                  error // of the last announce
@@ -52,9 +53,11 @@ func (s *Swarm) announcer(ctx context.Context) {
 	}
 }
 
-// announceNow announces an event as soon as the announcer is free.
+// announceNow announces an event as soon as the announcer is free, and not before the tracker has heard of us.
 func (s *Swarm) announceNow(ev announce.Event) {
-	if s.tracker.pending != announce.Started { // the first must come first
+	if s.tracker.pending == announce.Started {
+		s.tracker.owed = ev
+	} else {
 		s.tracker.pending = ev
 	}
 	s.tracker.next = time.Time{}
@@ -77,7 +80,7 @@ func (s *Swarm) announcement(ev announce.Event) announce.Request {
 		Infohash: s.cfg.Torrent.Infohash, PeerID: s.peerID, IP: s.cfg.IP, Port: s.port(),
 		Uploaded: st.BytesUp, Downloaded: st.BytesFromSeed + st.BytesFromPeers,
 		Left: s.cfg.Torrent.Size - s.bytesHave(), Event: ev,
-		NumWant: wantConns, Away: s.place.away,
+		NumWant: wantConns, Away: s.place.away, Origin: s.cfg.Seeder,
 	}
 }
 
@@ -93,7 +96,7 @@ func (s *Swarm) handleAnnounce(ctx context.Context, r announceResult) error {
 	}
 	t.retry = 0
 	if t.pending == r.event {
-		t.pending = announce.None
+		t.pending, t.owed = t.owed, announce.None
 	}
 	t.answered = true
 	s.up.Set()

@@ -180,14 +180,14 @@ func TestFinishedWhenEveryExpectedPeerHasCompleted(t *testing.T) {
 		a    announcement
 		want bool
 	}{
-		{peer(0, 0, announce.Started), false}, // the seeder
+		{seederSays(announce.Started), false},
 		{peer(1, 100, announce.Started), false},
 		{peer(1, 0, announce.Completed), false},
 		{peer(2, 100, announce.Started), false},
 		{peer(3, 100, announce.Started), false}, // one more than expected
 		{peer(2, 0, announce.Completed), false},
 		{peer(3, 0, announce.Completed), true},
-		{peer(0, 0, announce.None), true},
+		{seederSays(announce.None), true},
 	}
 	for i, step := range steps {
 		if got := r.mustDecide(t, step.a).finished; got != step.want {
@@ -198,6 +198,32 @@ func TestFinishedWhenEveryExpectedPeerHasCompleted(t *testing.T) {
 	unknown.mustDecide(t, peer(1, 100, announce.Started))
 	if unknown.mustDecide(t, peer(1, 0, announce.Completed)).finished {
 		t.Error("finished although nobody said how many peers will come")
+	}
+}
+
+// TestFinishedCountsWhoCameWithEverything: a peer that was complete when it started never says that it has completed (BEP 3).
+func TestFinishedCountsWhoCameWithEverything(t *testing.T) {
+	r := registered(t, Config{Expect: 3})
+	for i, step := range []struct {
+		a    announcement
+		want bool
+	}{
+		{seederSays(announce.Started), false},
+		{own(1, 0, announce.Started), false},
+		{own(1, 0, announce.Started), false}, // whose answer got lost
+		{own(1, 0, announce.None), false},
+		{own(1, 0, announce.Completed), false}, // it was not complete yet when it said so for the first time, in vain
+		{own(2, 100, announce.Started), false},
+		{own(2, 0, announce.Started), false},
+		{own(2, 0, announce.Completed), false},
+		{peer(3, 0, announce.Started), false}, // a foreign client, which nobody expects
+		{own(4, 0, announce.None), false},     // it came before the tracker was restarted
+		{own(5, 0, announce.Started), true},
+		{seederSays(announce.None), true},
+	} {
+		if got := r.mustDecide(t, step.a).finished; got != step.want {
+			t.Errorf("step %d: finished is %v, want %v", i, got, step.want)
+		}
 	}
 }
 

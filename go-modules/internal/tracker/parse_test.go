@@ -27,6 +27,7 @@ func TestParseAnnounce(t *testing.T) {
 		{"event=paused", func(*announcement) {}},
 		{"numwant=0", func(a *announcement) { a.want = 0 }},
 		{"away=1", func(a *announcement) { a.peer.Away = true }},
+		{"origin=1", func(a *announcement) { a.peer.Origin = true }},
 		{"numwant=7", func(a *announcement) { a.want = 7 }},
 		{"numwant=-1", func(*announcement) {}},
 		{"numwant=100000", func(a *announcement) { a.want = 200 }},

@@ -74,6 +74,7 @@ type savedPeer struct {
 	Downloaded int64          `json:"downloaded"`
 	Seen       time.Time      `json:"seen"`
 	Rank       int            `json:"rank,omitempty"` // plus one; 0 for none
+	Origin     bool           `json:"origin,omitempty"`
 }
 
 func (s *Server) path(name string) string { return filepath.Join(s.cfg.StateDir, name) }
@@ -110,7 +111,7 @@ func (w *swarm) save(infohash [20]byte) savedSwarm {
 		Peers: make([]savedPeer, len(w.peers)), Sessions: maps.Clone(w.sessions),
 	}
 	for i, p := range w.peers {
-		saved.Peers[i] = savedPeer{p.ID, p.Addr, p.Left, p.Uploaded, p.Downloaded, p.Seen, p.rank + 1}
+		saved.Peers[i] = savedPeer{p.ID, p.Addr, p.Left, p.Uploaded, p.Downloaded, p.Seen, p.rank + 1, p.Origin}
 	}
 	return saved
 }
@@ -248,7 +249,10 @@ func (saved savedSwarm) restore(now time.Time) (swarm, error) {
 		if twice || !one.Addr.IsValid() || one.Addr.Port() == 0 || !within(maxBytes, one.Left, one.Uploaded, one.Downloaded) {
 			return w, fmt.Errorf("peer %s is given twice or out of range", one.Addr)
 		}
-		p := &Peer{ID: one.ID, Addr: one.Addr, Left: one.Left, Uploaded: one.Uploaded, Downloaded: one.Downloaded, Seen: one.Seen}
+		p := &Peer{
+			ID: one.ID, Addr: one.Addr, Left: one.Left, Uploaded: one.Uploaded, Downloaded: one.Downloaded,
+			Seen: one.Seen, Origin: one.Origin,
+		}
 		if err := w.trees.restore(p, one.Rank-1); err != nil {
 			return w, err
 		}

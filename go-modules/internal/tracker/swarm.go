@@ -1,6 +1,7 @@
 package tracker
 
 import (
+	"bytes"
 	"net/netip"
 	"time"
 
@@ -15,6 +16,8 @@ type Peer struct {
 	Left, Uploaded, Downloaded int64
 	// Away: it stays out of the trees, for it is too slow for them.
 	Away bool
+	// Origin: it is the seeder of the artifact, not a peer that came with all of it.
+	Origin bool
 	// Seen is when it announced last.
 	Seen time.Time
 
@@ -25,6 +28,9 @@ type Peer struct {
 
 // Seeder reports whether the peer has everything.
 func (p *Peer) Seeder() bool { return p.Left == 0 }
+
+// ours reports whether it is a peer of this program, which follows the topology.
+func (p *Peer) ours() bool { return bytes.HasPrefix(p.ID[:], ownPrefix) }
 
 // torrent is one registration and its swarm.
 type torrent struct {
@@ -56,7 +62,7 @@ type swarm struct {
 	sessions map[identity]session
 
 	seeders              int
-	completed            int   // peers that ever did
+	completed            int   // peers that ever did, or came with everything
 	uploaded, downloaded int64 // bytes, by all sessions
 }
 
@@ -106,7 +112,9 @@ func (w *swarm) account(a announcement, maxSessions int) {
 	w.uploaded = min(w.uploaded+max(a.peer.Uploaded-before.Uploaded, 0), maxTotal)
 	w.downloaded = min(w.downloaded+max(a.peer.Downloaded-before.Downloaded, 0), maxTotal)
 	after := session{Uploaded: a.peer.Uploaded, Downloaded: a.peer.Downloaded, Completed: before.Completed}
-	if a.event == announce.Completed && a.peer.Seeder() && !before.Completed {
+	// Whoever has everything when it starts says nothing of having completed (BEP 3), and yet is one of those that are expected.
+	whole := !known && a.event == announce.Started && a.peer.ours() && !a.peer.Origin
+	if (whole || a.event == announce.Completed) && a.peer.Seeder() && !before.Completed {
 		w.completed++
 		after.Completed = true
 	}

@@ -1,7 +1,6 @@
 package tracker
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 
@@ -38,7 +37,7 @@ func (t *trees) enter(p *Peer, had int) {
 	switch {
 	case had != noRank:
 		p.rank = had
-	case t.stripes > 0 && p.Left > 0 && bytes.HasPrefix(p.ID[:], ownPrefix):
+	case t.stripes > 0 && p.Left > 0 && p.ours():
 		p.rank = t.ranks.Take()
 	default:
 		p.rank = noRank
@@ -73,7 +72,7 @@ func (t *trees) leave(p *Peer) {
 func (t *trees) neighbours(rng *rand.Rand, self *Peer, peers []*Peer) []*Peer {
 	var chosen, outside []*Peer
 	for _, p := range peers {
-		if p.rank == noRank && !p.origin() {
+		if p.rank == noRank && !p.Origin {
 			outside = append(outside, p)
 		}
 	}
@@ -91,15 +90,10 @@ func (t *trees) neighbours(rng *rand.Rand, self *Peer, peers []*Peer) []*Peer {
 	return append(chosen, Choose(rng, self, outside, strangers)...)
 }
 
-// origin reports whether the peer is a seeder of this program that never downloaded.
-func (p *Peer) origin() bool {
-	return p.rank == noRank && p.Seeder() && bytes.HasPrefix(p.ID[:], ownPrefix)
-}
-
 func someOrigins(rng *rand.Rand, self *Peer, peers []*Peer) []*Peer {
 	var found []*Peer
 	for _, p := range peers {
-		if p.origin() {
+		if p.Origin {
 			found = append(found, p)
 		}
 	}
@@ -108,5 +102,5 @@ func someOrigins(rng *rand.Rand, self *Peer, peers []*Peer) []*Peer {
 
 // follows reports whether a peer does what the topology says.
 func (t *trees) follows(p *Peer) bool {
-	return t.stripes > 0 && bytes.HasPrefix(p.ID[:], ownPrefix) && (p.rank != noRank || p.Seeder())
+	return t.stripes > 0 && p.ours() && (p.rank != noRank || p.Seeder())
 }

@@ -1,6 +1,7 @@
 package tracker
 
 import (
+	"slices"
 	"testing"
 
 	"corvus.murder/internal/announce"
@@ -13,9 +14,16 @@ func own(n int, left int64, event announce.Event) announcement {
 	return a
 }
 
+// seederSays makes an announcement of the artifact's seeder.
+func seederSays(event announce.Event) announcement {
+	a := own(0, 0, event)
+	a.peer.Origin = true
+	return a
+}
+
 func TestPlacesInTheTrees(t *testing.T) {
 	r := registered(t, Config{Expect: 100})
-	origin := r.mustDecide(t, own(0, 0, announce.Started))
+	origin := r.mustDecide(t, seederSays(announce.Started))
 	if origin.stripes == 0 || origin.rank != noRank || len(origin.peers) != 0 {
 		t.Errorf("the seeder got rank %d of %d stripes and %d peers; want no rank and nobody", origin.rank, origin.stripes, len(origin.peers))
 	}
@@ -45,7 +53,7 @@ func TestPlacesInTheTrees(t *testing.T) {
 // TestWhoStepsAside: of 40 peers, rank 30 has its stripes from 14 and 31. When 14 is too slow, it is told of others instead, until 14 is back.
 func TestWhoStepsAside(t *testing.T) {
 	r := registered(t, Config{Expect: 40})
-	r.mustDecide(t, own(0, 0, announce.Started))
+	r.mustDecide(t, seederSays(announce.Started))
 	for rank := range 40 {
 		r.mustDecide(t, own(rank+1, 1000, announce.Started))
 	}
@@ -81,14 +89,29 @@ func TestWhoStepsAside(t *testing.T) {
 
 func TestForeignClientsAreOutsideTheTrees(t *testing.T) {
 	r := registered(t, Config{Expect: 10})
-	r.mustDecide(t, own(0, 0, announce.Started))
+	r.mustDecide(t, seederSays(announce.Started))
 	r.mustDecide(t, own(1, 1000, announce.Started))
 	foreign := r.mustDecide(t, peer(2, 1000, announce.Started))
 	if foreign.stripes != 0 || len(foreign.peers) != 2 {
 		t.Errorf("a foreign client got %d stripes and %d peers, want none and both others", foreign.stripes, len(foreign.peers))
 	}
-	if d := r.mustDecide(t, own(0, 0, announce.None)); len(d.peers) != 1 || d.peers[0].ID != peer(2, 0, announce.None).peer.ID {
+	if d := r.mustDecide(t, seederSays(announce.None)); len(d.peers) != 1 || d.peers[0].ID != peer(2, 0, announce.None).peer.ID {
 		t.Errorf("the seeder is told of %d peers, want the foreign one", len(d.peers))
+	}
+}
+
+// TestOnlyTheSeederIsTheOrigin: whoever came with everything is no seeder of the artifact, for the trees do not begin with it.
+func TestOnlyTheSeederIsTheOrigin(t *testing.T) {
+	r := registered(t, Config{Expect: 60})
+	r.mustDecide(t, seederSays(announce.Started))
+	for n := 1; n <= 50; n++ {
+		r.mustDecide(t, own(n, 0, announce.Started))
+	}
+	for n := 51; n <= 60; n++ {
+		told := r.mustDecide(t, own(n, 1000, announce.Started)).peers
+		if !slices.ContainsFunc(told, func(p *Peer) bool { return p.ID == seederSays(announce.None).peer.ID }) {
+			t.Errorf("rank %d is not told of the seeder", n-51)
+		}
 	}
 }
 
@@ -109,11 +132,16 @@ func TestRanksSurviveARestart(t *testing.T) {
 	for n := 1; n <= 5; n++ {
 		r.mustDecide(t, own(n, 1000, announce.Started))
 	}
+	r.mustDecide(t, seederSays(announce.Started))
 	before := r.mustDecide(t, own(4, 1000, announce.None))
 	if err := r.savePeers(); err != nil {
 		t.Fatal(err)
 	}
-	after := r.again(t).mustDecide(t, own(4, 900, announce.None))
+	next := r.again(t)
+	if !slices.ContainsFunc(next.torrents[sample.Infohash].swarm.peers, func(p *Peer) bool { return p.Origin }) {
+		t.Error("nobody is the seeder any more")
+	}
+	after := next.mustDecide(t, own(4, 900, announce.None))
 	if after.rank != before.rank || after.stripes != before.stripes || after.size != before.size {
 		t.Errorf("rank %d of %d in %d stripes became %d of %d in %d", before.rank, before.size, before.stripes, after.rank, after.size, after.stripes)
 	}
