@@ -13,13 +13,18 @@ import (
 // connected yet. Without it everybody would take the seeder for its parent at the start.
 const settling = 2 * time.Second
 
+// growth is by how many ranks a swarm may be larger than twice what the tracker has said, for all that a peer claims: each
+// rank costs time in adopt.
+const growth = 1 << 10
+
 // place is where the tracker has put this peer in the trees of the topology. Everybody works out its
 // own parents from the ranks that it is connected to, so that they are right the moment a connection
 // comes or goes.
 type place struct {
 	stripes int // 0: no topology
 	rank    int // announce.NoRank for the seeder
-	size    int // ranks in use, as far as known
+	told    int // ranks in use, as the tracker said
+	size    int // the same, as far as known
 	since   time.Time
 	byRank  map[int]*conn
 	away    bool // we stay out of the trees, and have said so
@@ -36,7 +41,13 @@ func (s *Swarm) take(r announce.Response, now time.Time) {
 		s.picker.SetStripes(r.Stripes)
 	}
 	known := p.rank
-	p.rank, p.size = r.Rank, max(p.size, r.Size)
+	p.rank, p.told = r.Rank, max(p.told, r.Size)
+	p.size = p.told
+	for rank, c := range p.byRank {
+		if c.since.After(s.tracker.asked) { // of others the tracker has known, if it is true
+			p.grow(rank)
+		}
+	}
 	if p.rank != known {
 		for _, c := range s.conns {
 			s.hello(c) // BEP 10: a handshake may be sent again when something has changed
@@ -51,9 +62,14 @@ func (s *Swarm) meetRank(c *conn, rank int) {
 	if rank >= 0 && rank < 1<<20 {
 		c.rank = rank
 		s.place.byRank[rank] = c
-		s.place.size = max(s.place.size, rank+1)
+		s.place.grow(rank)
 	}
 	s.adopt(time.Now())
+}
+
+// grow notes that somebody has told us of a rank: newcomers may, before the tracker does.
+func (p *place) grow(rank int) {
+	p.size = max(p.size, min(rank+1, 2*p.told+growth))
 }
 
 // anybody tells whether any peer that we are connected to is such a one.
@@ -82,11 +98,19 @@ func (s *Swarm) stepAside() {
 	}
 }
 
+// forgetRank takes a peer out of the trees. Another one that has told the same rank is there in its place.
 func (s *Swarm) forgetRank(c *conn) {
-	if c.rank != announce.NoRank && s.place.byRank[c.rank] == c {
-		delete(s.place.byRank, c.rank)
-	}
+	rank := c.rank
 	c.rank = announce.NoRank
+	if rank == announce.NoRank || s.place.byRank[rank] != c {
+		return
+	}
+	delete(s.place.byRank, rank)
+	for _, other := range s.conns {
+		if other.rank == rank {
+			s.place.byRank[rank] = other
+		}
+	}
 }
 
 // adopt works out who the origin is, and who feeds us which stripe.

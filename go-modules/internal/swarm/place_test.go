@@ -212,3 +212,50 @@ func TestPaused(t *testing.T) {
 		t.Error("a tick after a tick was taken for one after a pause")
 	}
 }
+
+// TestFalseRankDoesNotStay: what a peer says of its rank makes the trees larger only within bounds, and until the tracker has
+// told their size again. A newcomer's counts, which the tracker may not have known when it was asked.
+func TestFalseRankDoesNotStay(t *testing.T) {
+	s := ranked(t, 6, 11, announce.NoRank, 2, 7, 9)
+	now := time.Now()
+	s.place.since, s.tracker.asked = now.Add(-2*settling), now
+	answer := announce.Response{Stripes: 2, Rank: 6, Size: 11}
+	s.take(answer, now)
+	liar, newcomer := s.conns[3], s.conns[0]
+	s.meetRank(liar, 1<<20-1)
+	if most := 2*11 + growth; s.place.size > most {
+		t.Errorf("a peer makes the trees have %d places, want at most %d", s.place.size, most)
+	}
+	newcomer.since = now.Add(time.Second)
+	s.meetRank(newcomer, 20)
+	if s.take(answer, now); s.place.size != 21 {
+		t.Errorf("there are %d places, want 21", s.place.size)
+	}
+	s.tracker.asked = now.Add(2 * time.Second)
+	if s.take(answer, now); s.place.size != 11 || !s.placed() {
+		t.Errorf("there are %d places, want 11; placed: %v", s.place.size, s.placed())
+	}
+}
+
+// TestRankOfTwo: when the last of two peers that have told the same rank leaves, or tells another one, the first has it again.
+func TestRankOfTwo(t *testing.T) {
+	for name, leaves := range map[string]func(s *Swarm, c *conn){
+		"it leaves":          func(s *Swarm, c *conn) { s.drop(c, "it has ended") },
+		"it tells another":   func(s *Swarm, c *conn) { s.meetRank(c, 9) },
+		"it has none":        func(s *Swarm, c *conn) { s.meetRank(c, announce.NoRank) },
+		"it tells it twice":  func(s *Swarm, c *conn) { s.meetRank(c, 2); s.drop(c, "it has ended") },
+		"the first was last": func(s *Swarm, c *conn) { s.meetRank(s.conns[1], 2); s.drop(c, "it has ended") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := ranked(t, 6, 11, announce.NoRank, 2, 7, 9)
+			s.place.since = time.Now().Add(-2 * settling)
+			first, last := s.conns[1], s.conns[3]
+			last.nc, _ = net.Pipe()
+			s.meetRank(last, 2)
+			leaves(s, last)
+			if s.place.byRank[2] != first || s.picker.Feeder(0) != first.id {
+				t.Errorf("rank 2 is that of %+v, stripe 0 is fed by connection %d", s.place.byRank[2], s.picker.Feeder(0))
+			}
+		})
+	}
+}

@@ -23,6 +23,7 @@ type trackerState struct {
 	pending              announce.Event // an event that the tracker has not heard of yet
 	owed                 announce.Event // one that it is to hear of after Started
 	busy                 bool           // an announce is under way
+	asked                time.Time      // when the last announce was sent
 	answered             bool
 	err                  error // of the last announce
 	next                 time.Time
@@ -69,7 +70,7 @@ func (s *Swarm) announceIfDue(now time.Time) {
 	if t.busy || now.Before(t.next) {
 		return
 	}
-	t.busy = true
+	t.busy, t.asked = true, now
 	s.toTrack <- s.announcement(t.pending) // never blocks: one at a time
 }
 
