@@ -184,7 +184,7 @@ func (s *Swarm) refuse(c *conn) (why string) {
 		s.drop(other, "a second connection replaces it")
 	case s.banned[c.peerID]:
 		why = "its peer is banned"
-	case len(s.conns) >= maxConns:
+	case len(s.conns) >= maxConns && !s.makeRoom(c.addr.Addr()):
 		why = "there are too many"
 	}
 	if cand := s.candidates[c.addr]; why != "" && c.dialed && cand != nil {

@@ -142,7 +142,7 @@ func (s *Swarm) dialFailed(r dialResult) {
 
 // accepter takes incoming connections until the listener closes.
 func (s *Swarm) accepter(ctx context.Context) {
-	slots := make(chan struct{}, maxConns) // handshakes under way
+	entering := lobby{in: make(map[net.Conn]netip.Addr)}
 	for {
 		nc, err := s.cfg.Listener.Accept()
 		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
@@ -156,14 +156,12 @@ func (s *Swarm) accepter(ctx context.Context) {
 			}
 			continue
 		}
-		select {
-		case slots <- struct{}{}:
-		default:
+		if !entering.enter(nc) {
 			_ = nc.Close()
 			continue
 		}
 		s.workers.Go(func() {
-			defer func() { <-slots }()
+			defer entering.leave(nc)
 			c, err := s.handshake(ctx, nc, netip.AddrPort{})
 			if err != nil {
 				s.cfg.Log.Debug("incoming connection refused", "addr", nc.RemoteAddr(), "err", err)
@@ -207,11 +205,10 @@ func (s *Swarm) handshake(ctx context.Context, nc net.Conn, dialed netip.AddrPor
 		return nil, fmt.Errorf("handshake: the peer has torrent %v, not ours", res.Hash)
 	}
 	_ = nc.SetDeadline(time.Time{})
-	addr := nc.RemoteAddr().(*net.TCPAddr).AddrPort()
 	return &conn{
 		nc:      nc,
 		r:       newReader(nc),
-		addr:    netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()),
+		addr:    remote(nc),
 		peerID:  res.PeerID,
 		fast:    res.SupportsFast(),
 		ltep:    res.SupportsExtended(),
