@@ -42,16 +42,19 @@ func TestPreviewOfATree(t *testing.T) {
 	src := tree{
 		"same": "x", "touched": "secret content", "other bytes": "secret content", "longer": "xx", "new": "", "d/new": "x", "empty": dir(0o755),
 		"big": content(2 * MinPieceLength), "l": link("same"), "was a file/f": "x",
+		"pair": "s", "pair 2": hard("pair"), "lone": "s", "lone 2": hard("lone"), "new pair": "s", "new pair 2": hard("new pair"),
+		"turned": "s", "turned 2": hard("turned"),
 	}.write(t, top+"/src")
 	torrent, _ := build(t, src)
 	dest := top + "/dest"
 	p := plan(t, torrent, PlaceOptions{Dest: dest, Delete: true, DirectoryMode: "0711"})
 	before, after := preview(t, p)
 	expectKeys(t, before, map[string]any{"state": "absent", "path": dest, "files_added": 0})
-	expectKeys(t, after, map[string]any{"state": "directory", "files_added": 9, "files_changed": 0, "files_removed": 0})
+	expectKeys(t, after, map[string]any{"state": "directory", "files_added": 17, "files_changed": 0, "files_removed": 0})
 	tree{
 		"same": "x", "touched": "secret content", "other bytes": "SECRET CONTENT", "longer": "x", "stranger": "x", "own/x": "x", "d/x": "x",
 		"big": content(2 * MinPieceLength), "l": link("other"), "was a file": "x",
+		"pair": "s", "pair 2": "s", "lone": "s", "turned": dir(0o755), "turned 2": "s",
 	}.write(t, dest)
 	for _, name := range []string{"/touched", "/other bytes", "/big"} {
 		must(t, os.Chtimes(dest+name, time.Now(), time.Now()))
@@ -62,13 +65,16 @@ func TestPreviewOfATree(t *testing.T) {
 	sameTree(t, listing(t, dest), want)
 	// "touched" shares a piece with a file that has changed, so that it cannot be told from it without its time.
 	expectKeys(t, after, map[string]any{
-		"files_added": 5, "files_changed": 4, "files_removed": 3,
-		"added": []string{"d/new", "empty/", "new", "was a file/", "was a file/f"}, "changed": []string{"l", "longer", "other bytes", "touched"},
-		"removed": []string{"d/x", "own/", "stranger"},
+		"files_added": 8, "files_changed": 5, "files_removed": 4,
+		"added":   []string{"d/new", "empty/", "lone 2", "new", "new pair", "new pair 2", "was a file/", "was a file/f"},
+		"changed": []string{"l", "longer", "other bytes", "touched", "turned"},
+		"removed": []string{"d/x", "own/", "stranger", "turned/"},
 	})
 	expectKeys(t, before, map[string]any{"state": "directory", "added": []string{}, "files_changed": 0})
-	if after["files"].(map[string]any)["d"].(map[string]any)["mode"] != "0711" {
-		t.Errorf("attributes are not shown: %v", after["files"])
+	files := after["files"].(map[string]any)
+	d, pair := files["d"].(map[string]any), files["pair 2"].(map[string]any)
+	if d["mode"] != "0711" || pair["hardlink"] != "pair" || files["turned 2"] != nil {
+		t.Errorf("attributes are not shown: %v", files)
 	}
 }
 

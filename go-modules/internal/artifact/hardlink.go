@@ -136,15 +136,15 @@ func (p *Plan) relink(c *cursor, apply bool, d *differences) error {
 		if file.Hardlink() == "" {
 			continue
 		}
-		first, err := c.stat(file.Hardlink())
+		first, err := d.linkable(c, file.Hardlink())
 		if err != nil {
-			return because(err, "Destination %s cannot be read", show(c.root.join(file.Hardlink())))
+			return err
 		}
-		now, err := c.stat(file.Path)
+		now, err := d.linkable(c, file.Path)
 		if err != nil {
-			return because(err, "Destination %s cannot be read", show(c.root.join(file.Path)))
+			return err
 		}
-		if first.Ino == now.Ino || first.Dev != now.Dev {
+		if first == nil || now == nil || first.Ino == now.Ino || first.Dev != now.Dev {
 			continue
 		}
 		if apply {
@@ -159,6 +159,21 @@ func (p *Plan) relink(c *cursor, apply bool, d *differences) error {
 		d.add(file.Path, map[string]any{"hardlink": ""}, map[string]any{"hardlink": file.Hardlink()})
 	}
 	return nil
+}
+
+// linkable is lstat(2) of a file of which there are hard links; nil where the lenient pass over it.
+func (d *differences) linkable(c *cursor, path string) (*unix.Stat_t, error) {
+	stat, err := c.stat(path)
+	if err == nil && stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = errNotRegular
+	}
+	if d.lenient && err != nil && ignoreMissing(err) == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, because(err, "Destination %s cannot be read", show(c.root.join(path)))
+	}
+	return &stat, nil
 }
 
 // relink replaces path by a hard link of another file, in one step.
