@@ -112,15 +112,43 @@ func (r *root) copy(from, to string) error {
 	return errors.Join(err, target.Close())
 }
 
-// pruneHardlinks removes the names that linkUp has made in a staged tree, so that each file there has one again.
+// pruneHardlinks removes the names that linkUp has made in a staged tree, so that each file there has one again. Place may have
+// closed the directories that they are in.
 func (p *Plan) pruneHardlinks() error {
+	opened := false
 	for i := range p.torrent.Files {
 		file := &p.torrent.Files[i]
 		if file.Hardlink() == "" {
 			continue
 		}
+		if !opened {
+			if err := p.openDirectories(); err != nil {
+				return err
+			}
+			opened = true
+		}
 		if err := p.staging.content.remove(file.Path); err != nil && ignoreMissing(err) != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// openDirectories lets this user change the directories of a staged tree that are the torrent's, those above first.
+func (p *Plan) openDirectories() error {
+	c := cursor{root: p.staging.content}
+	defer c.close()
+	for i := range p.torrent.Dirs {
+		at, name, err := c.at(p.torrent.Dirs[i].Path)
+		var stat *unix.Stat_t
+		if err == nil {
+			stat, err = statAt(at, name)
+		}
+		if err == nil && stat != nil && stat.Mode&unix.S_IFMT == unix.S_IFDIR {
+			err = chmod(at, name, 0o700)
+		}
+		if ignoreMissing(err) != nil {
+			return &os.PathError{Op: "chmod", Path: p.staging.content.join(p.torrent.Dirs[i].Path), Err: err}
 		}
 	}
 	return nil

@@ -217,3 +217,39 @@ func TestHardlinksOfStrangers(t *testing.T) {
 		}
 	}
 }
+
+// TestHardlinksResumeInClosedDirectories: what Place has closed before it failed is no obstacle to the next run, of a user who
+// has to open directories before they can be changed.
+func TestHardlinksResumeInClosedDirectories(t *testing.T) {
+	for _, mode := range []string{"", "0444"} {
+		asUser(t, func(top string) {
+			reopen(t, top)
+			src := tree{
+				"a": content(40_000), "d": dir(0o555), "d/b": hard("a"), "d/e": dir(0o555), "d/e/c": hard("a"),
+			}.write(t, top+"/src")
+			torrent, source := build(t, src)
+			o := PlaceOptions{Dest: top + "/dest", DirectoryMode: mode}
+			first := plan(t, torrent, o)
+			transfer(t, torrent, source, first)
+			broken := errors.New("broken")
+			first.staging.renameat2 = func(int, string, int, string, uint) error { return broken }
+			for range 2 { // in the same run it is tried again, too
+				if err := first.Place(t.Context()); !errors.Is(err, broken) {
+					t.Fatalf("Place says %v", err)
+				}
+			}
+			must(t, first.Release())
+			second := plan(t, torrent, o)
+			store, resumed, err := second.OpenStaging()
+			must(t, err)
+			defer store.Close()
+			have, err := Verify(t.Context(), torrent, store, 1)
+			must(t, err)
+			if !resumed || slices.Contains(have, false) {
+				t.Errorf("resumed %v, pieces %v", resumed, have)
+			}
+			must(t, second.Place(t.Context()))
+			noStaging(t, top)
+		})
+	}
+}
