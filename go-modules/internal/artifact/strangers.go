@@ -11,13 +11,11 @@ import (
 )
 
 // Strangers lists what a tree at Dest holds beside the artifact, in order, each directory as one entry with "/" at its end.
-// With the option delete it is what has to go, and with apply it goes. Without the option, and for a file, it lists nothing.
+// With the option delete it is what has to go, and with apply it goes; the error says why, when it cannot. Without the option,
+// and for a file, it lists nothing.
 func (p *Plan) Strangers(ctx context.Context, apply bool) ([]string, error) {
 	if !p.asked.Delete || p.torrent.Single {
 		return nil, nil
-	}
-	if apply && p.readOnly != nil {
-		return nil, p.readOnly
 	}
 	dest, err := openRoot(p.Dest)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -31,6 +29,9 @@ func (p *Plan) Strangers(ctx context.Context, apply bool) ([]string, error) {
 		return nil, err
 	}
 	slices.Sort(found)
+	if len(found) > 0 && p.readOnly != nil {
+		return nil, p.readOnly
+	}
 	if !apply {
 		return found, nil
 	}

@@ -104,3 +104,50 @@ func TestDeleteLeavesTheArtifactAlone(t *testing.T) {
 		}
 	})
 }
+
+// TestDeleteWhereNothingIsToGo: what cannot be changed need not be able to, and a check says what a run says.
+func TestDeleteWhereNothingIsToGo(t *testing.T) {
+	t.Run("closed directories", func(t *testing.T) {
+		asUser(t, func(top string) {
+			reopen(t, top)
+			for _, closed := range []string{"/above", "/above/dest"} {
+				must(t, os.MkdirAll(top+"/above", 0o755))
+				src := tree{"d/f": "x"}.write(t, top+"/src")
+				p := deploy(t, src, PlaceOptions{Dest: top + "/above/dest", Delete: true})
+				nothing := func(want string) {
+					t.Helper()
+					must(t, os.Chmod(top+closed, 0o555))
+					defer func() { must(t, os.Chmod(top+closed, 0o755)) }()
+					again := plan(t, p.torrent, PlaceOptions{Dest: p.Dest, Delete: true})
+					for _, apply := range []bool{false, true} {
+						found, err := again.Strangers(t.Context(), apply)
+						if want != "" {
+							wantError(t, err, want)
+						} else if err != nil || len(found) > 0 {
+							t.Errorf("apply %v: %q, %v", apply, found, err)
+						}
+					}
+				}
+				nothing("")
+				must(t, os.WriteFile(p.Dest+"/stranger", nil, 0o600))
+				nothing("Destination directory " + top + closed + " cannot be written to by user ")
+				must(t, os.RemoveAll(top+"/above"))
+			}
+		})
+	})
+	t.Run("immutable", func(t *testing.T) {
+		needFlags(t)
+		needRoot(t, "make files immutable")
+		top := t.TempDir()
+		o := PlaceOptions{Dest: top + "/dest", Delete: true, Attributes: "+i"}
+		p := deploy(t, tree{"d/f": "x"}.write(t, top+"/src"), o)
+		t.Cleanup(func() { // or the directory could not be removed
+			o.Attributes = "-i"
+			_, _, err := plan(t, p.torrent, o).Attributes(true)
+			must(t, err)
+		})
+		if found, err := plan(t, p.torrent, o).Strangers(t.Context(), true); err != nil || len(found) > 0 {
+			t.Errorf("the second run: %q, %v", found, err)
+		}
+	})
+}
