@@ -167,6 +167,9 @@ func (p *Plan) overwrite(staged *os.File, old *unix.Stat_t, want look) error {
 	}
 	target := os.NewFile(uintptr(fd), p.Dest)
 	defer target.Close()
+	if err := p.reserve(target, old); err != nil {
+		return errors.Join(p.writeError(err), p.dropBackup())
+	}
 	_, err = staged.Seek(0, io.SeekStart)
 	if err == nil {
 		_, err = io.Copy(target, staged)

@@ -145,12 +145,16 @@ func (p *Plan) checkHome() error {
 func (p *Plan) unsafe() bool { return p.asked.UnsafeWrites && p.torrent.Single && p.link == nil }
 
 // sameFilesystem says whether a rename can go from the staging to the destination.
-func (p *Plan) sameFilesystem() bool {
-	var home, dir unix.Stat_t
-	if unix.Stat(existing(p.home), &home) != nil || unix.Stat(existing(p.dir), &dir) != nil {
+func (p *Plan) sameFilesystem() bool { return sameMount(existing(p.home), existing(p.dir)) }
+
+func sameMount(a, b string) bool { return sameDevice(a, b) && mountPoint(a) == mountPoint(b) }
+
+func sameDevice(a, b string) bool {
+	var one, other unix.Stat_t
+	if unix.Stat(a, &one) != nil || unix.Stat(b, &other) != nil {
 		return true // whatever it is, it is said by who meets it
 	}
-	return home.Dev == dir.Dev && mountPoint(existing(p.home)) == mountPoint(existing(p.dir))
+	return one.Dev == other.Dev
 }
 
 // existing is the path, or the nearest directory above it that is there.

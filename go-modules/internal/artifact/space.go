@@ -37,7 +37,7 @@ func (p *Plan) Space() error {
 			show(mountPoint(home)), show(p.Dest), files, fs.Ffree)
 	}
 	if p.unsafe() {
-		return p.spaceInPlace()
+		return p.spaceInPlace(needed)
 	}
 	return nil
 }
@@ -51,20 +51,48 @@ func (p *Plan) fits(dir string, fs *unix.Statfs_t, needed int64) error {
 	return nil
 }
 
-// spaceInPlace looks at the filesystem of the destination when the artifact may be copied there from another one.
-func (p *Plan) spaceInPlace() error {
-	if p.sameFilesystem() {
+// spaceInPlace looks at the filesystem of what the artifact may be copied to, when no rename can reach it: the destination's
+// directory, or a file at Dest, which may be mounted there. Staged is what the staging still needs, of the same space if both
+// are on one filesystem.
+func (p *Plan) spaceInPlace(staged int64) error {
+	target, needed := p.dir, p.torrent.Size
+	old, err := statAt(unix.AT_FDCWD, p.Dest)
+	if err == nil && old != nil {
+		target = p.Dest
+		needed -= old.Blocks * 512 // which are written over
+	}
+	home := existing(p.home)
+	if sameMount(home, target) {
 		return nil
 	}
+	if old != nil && p.asked.Backup && sameMount(p.dir, target) {
+		needed += old.Size
+	}
+	if sameDevice(home, target) {
+		needed += max(0, staged)
+	}
 	var fs unix.Statfs_t
-	if err := unix.Statfs(p.dir, &fs); err != nil {
-		return because(err, "The free space of %s cannot be read", show(p.dir))
+	if err := unix.Statfs(target, &fs); err != nil {
+		return because(err, "The free space of %s cannot be read", show(target))
 	}
-	needed := p.torrent.Size
-	if old, err := os.Lstat(p.Dest); err == nil && !p.asked.Backup {
-		needed -= old.Size() // which is written over
+	return p.fits(target, &fs, needed)
+}
+
+// reserve takes the space that the file at Dest must grow by, so that a full disk is found out before the old content is lost.
+// Where a filesystem cannot do that, spaceInPlace has to be enough.
+func (p *Plan) reserve(file *os.File, old *unix.Stat_t) error {
+	if old == nil || old.Size >= p.torrent.Size {
+		return nil
 	}
-	return p.fits(p.dir, &fs, needed)
+	err := error(unix.EINTR)
+	for errors.Is(err, unix.EINTR) {
+		err = unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, old.Size, p.torrent.Size-old.Size)
+	}
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		_ = file.Truncate(old.Size) // gives back what was taken
+		return err
+	}
+	return nil
 }
 
 // available is the bytes that may still be written. A filesystem that has no size of its own (ramfs) tells of none.
