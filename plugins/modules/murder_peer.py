@@ -209,6 +209,7 @@ options:
         C(releases/NAME-INFOHASH) in the same directory, with the first eight digits of the infohash. It is switched in one step
         when the new release is complete.
       - Releases that were rolled back from are removed first, then the oldest. What else lies in C(releases) stays.
+      - C(NAME) is the artifact's, cut if it is long, with underscores for what is no UTF-8 in it.
       - With V(0) O(dest) is the artifact itself. It excludes O(backup) and O(unsafe_writes).
     type: int
     default: 0

@@ -26,6 +26,30 @@ type Record struct {
 	Linkless bool      `json:"linkless,omitempty"` // hard links in it are copies, for they could not be made; as long as Stamps hold
 }
 
+// recordText is a Record as it is written. Its paths are those below, and not those of the Record itself.
+type recordText struct {
+	*plainRecord
+	Dest  Path `json:"dest"`
+	Asked Path `json:"asked"`
+}
+
+type plainRecord Record
+
+// MarshalJSON is json.Marshaler's.
+func (r Record) MarshalJSON() ([]byte, error) {
+	return json.Marshal(recordText{(*plainRecord)(&r), Path(r.Dest), Path(r.Asked)})
+}
+
+// UnmarshalJSON is json.Unmarshaler's.
+func (r *Record) UnmarshalJSON(data []byte) error {
+	text := recordText{plainRecord: (*plainRecord)(r)}
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
+	}
+	r.Dest, r.Asked = string(text.Dest), string(text.Asked)
+	return nil
+}
+
 // Records are the records of a state directory, a small file for each destination in its directory placed.
 type Records struct{ dir string }
 

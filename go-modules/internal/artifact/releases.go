@@ -39,11 +39,12 @@ type record struct {
 	Removing   []string `json:"removing"`    // have begun to go
 }
 
-// releaseName is readable and different for all contents. The name of its staging must be a name too.
+// releaseName is readable and different for all contents. The name of its staging must be a name too. Record and results, which
+// are JSON, must hold it as it is, so it is UTF-8, whatever the artifact is called.
 func releaseName(t *Torrent) string {
 	id := "-" + hex.EncodeToString(t.Infohash[:4])
 	const marks = len(".") + len(".murder-") + 2*8 + len("-")
-	return t.Name[:min(len(t.Name), maxName-len(id)-marks)] + id
+	return strings.ToValidUTF8(t.Name[:min(len(t.Name), maxName-len(id)-marks)], "_") + id // also where a character is cut
 }
 
 // openReleases reads what there is, which may be nothing yet, and writes nothing.

@@ -183,7 +183,7 @@ func (d *delivery) outcome(ctx context.Context, changed bool) (ansible.Result, e
 		return res, err
 	}
 	status.Result.fill(res.Values)
-	return res, d.describe(ctx, res.Values, status.Result.Place)
+	return res, d.describe(ctx, res.Values, string(status.Result.Place))
 }
 
 // collect waits for the daemon's result.
@@ -208,7 +208,7 @@ func (d *delivery) collect(ctx context.Context) (ansible.Result, error) {
 	res.Changed = true
 	r.fill(values)
 	values["pid"] = pid
-	return res, d.describe(ctx, values, r.Place)
+	return res, d.describe(ctx, values, string(r.Place))
 }
 
 // await is the wait for the daemon's result. The daemon ends a download after timeout; what comes after it may take as long again.

@@ -37,16 +37,16 @@ type peerStatus struct {
 
 // peerResult is the outcome of a download.
 type peerResult struct {
-	Infohash       string  `json:"infohash"`
-	Dest           string  `json:"dest"`
-	Place          string  `json:"place"`   // of the artifact itself, with keep the release that dest leads to
-	Elapsed        float64 `json:"elapsed"` // seconds from the daemon's start until the artifact was in place
-	BytesFromSeed  int64   `json:"bytes_from_seed"`
-	BytesFromPeers int64   `json:"bytes_from_peers"`
-	BytesReused    int64   `json:"bytes_reused"`
-	Port           int     `json:"port"`
-	Files          int     `json:"files"` // that were unpacked, and their bytes
-	UnpackedSize   int64   `json:"unpacked_size"`
+	Infohash       string        `json:"infohash"`
+	Dest           artifact.Path `json:"dest"`
+	Place          artifact.Path `json:"place"`   // of the artifact itself, with keep the release that dest leads to
+	Elapsed        float64       `json:"elapsed"` // seconds from the daemon's start until the artifact was in place
+	BytesFromSeed  int64         `json:"bytes_from_seed"`
+	BytesFromPeers int64         `json:"bytes_from_peers"`
+	BytesReused    int64         `json:"bytes_reused"`
+	Port           int           `json:"port"`
+	Files          int           `json:"files"` // that were unpacked, and their bytes
+	UnpackedSize   int64         `json:"unpacked_size"`
 
 	BackupFile string   `json:"backup_file,omitempty"`
 	Release    string   `json:"release,omitempty"` // and Releases: with keep
@@ -54,7 +54,7 @@ type peerResult struct {
 }
 
 func (r *peerResult) fill(values map[string]any) {
-	values["dest"], values["elapsed"], values["port"] = r.Dest, r.Elapsed, r.Port
+	values["dest"], values["elapsed"], values["port"] = string(r.Dest), r.Elapsed, r.Port
 	values["bytes_from_seed"], values["bytes_from_peers"] = r.BytesFromSeed, r.BytesFromPeers
 	values["bytes_reused"] = r.BytesReused
 	if r.BackupFile != "" {

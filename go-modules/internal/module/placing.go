@@ -21,7 +21,8 @@ func (d *peer) place(ctx context.Context) (peerResult, error) {
 	d.remember()
 	st := d.swarm.Stats()
 	r := peerResult{
-		Infohash: d.cfg.Infohash, Dest: d.plan.Target(), Place: d.plan.Dest, Elapsed: round(time.Since(d.began)),
+		Infohash: d.cfg.Infohash, Dest: artifact.Path(d.plan.Target()), Place: artifact.Path(d.plan.Dest),
+		Elapsed:       round(time.Since(d.began)),
 		BytesFromSeed: st.BytesFromSeed, BytesFromPeers: st.BytesFromPeers, BytesReused: st.BytesReused, Port: d.port,
 		BackupFile: d.plan.Backup(),
 	}
