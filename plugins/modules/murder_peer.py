@@ -146,7 +146,9 @@ options:
     description:
       - File attributes that the artifact's files and directories shall have, as C(chattr) takes them, such as V(+d) or V(=A).
         Without an operator it is V(=).
-      - What has the attribute C(i) or C(a) cannot be replaced; the module says so before anything is downloaded.
+      - What has the attribute C(i) or C(a), and a directory that holds anything that has, cannot be replaced; the module says so
+        before anything is downloaded. With O(backup) what is inside does not matter, and with O(keep) old releases that are not
+        kept any longer lose these attributes and go.
     type: str
     aliases: [attr]
   seuser:
@@ -254,6 +256,9 @@ notes:
   - Where the filesystem cannot exchange two directories, one that is there already is replaced by two renames instead of
     one step. For a moment a reader may find nothing at O(dest), and after a kill or crash between the two that lasts until
     the next run, which puts one whole version there.
+  - The directory that was replaced, and releases that are not kept, go when the new artifact is in place. When something in them
+    cannot be removed, such as a directory of another user, the task does not fail but warns, and says where it is. What is left
+    of a directory is called C(.NAME.murder-left-NUMBER) then; of a release the next run tries to remove the rest.
 seealso:
   - module: ansible.builtin.unarchive
     description: Is enough for small archives and few hosts.

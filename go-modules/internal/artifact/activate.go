@@ -38,7 +38,7 @@ func (p *Plan) makeReleases() error {
 	}
 	defer unlock()
 	for _, name := range without(p.link.Unfinished, p.base) {
-		if _, err := forget(p.link.path(name), p.asked.PartialDir, false); err != nil {
+		if _, err := forget(p.link.path(name), p.asked.PartialDir, false); p.note(err) != nil {
 			return err
 		}
 	}
@@ -46,8 +46,9 @@ func (p *Plan) makeReleases() error {
 	return p.link.write()
 }
 
-// Activate makes the link lead to the release that is in place, and removes the releases that are no longer kept. With apply
-// false it only says whether it would change anything. Without keep there is no link and nothing to do.
+// Activate makes the link lead to the release that is in place, and removes the releases that are no longer kept; what cannot be
+// removed is for Warnings. With apply false it only says whether it would change anything. Without keep there is no link and
+// nothing to do.
 func (p *Plan) Activate(apply bool) (changed bool, err error) {
 	if p.link == nil {
 		return false, nil
@@ -77,7 +78,8 @@ func (p *Plan) Activate(apply bool) (changed bool, err error) {
 		changed = true
 	}
 	changed = changed || len(r.excess(p.asked.Keep)) > 0
-	return changed, r.prune(p.asked.Keep)
+	p.warn(r.prune(p.asked.Keep)...)
+	return changed, nil
 }
 
 // begin notes in the record that a release is about to become current.

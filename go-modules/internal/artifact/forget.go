@@ -4,22 +4,27 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"strings"
 )
 
 // Forget removes the stagings that interrupted deploys have left beside dest, or in the directory partial if that is not "",
 // whatever their torrent, and returns how many there were; with dryRun it only counts. It never touches dest. One in use
-// means ErrBusy.
+// means ErrBusy; ErrLeft that all are gone but something in them could not be removed.
 func Forget(dest, partial string, dryRun bool) (found int, err error) {
 	path, err := filepath.Abs(dest)
 	if err != nil {
 		return 0, fault(err, "Destination %s is relative to a directory that is gone", show(dest))
 	}
+	var left error
 	if r, err := openReleases(path); err == nil { // dest is a link to releases, or was about to become one
 		if !dryRun {
 			Sweep(r.dir)
 		}
 		for _, name := range r.Unfinished {
 			more, err := forget(r.path(name), partial, dryRun)
+			if errors.Is(err, ErrLeft) {
+				left, err = errors.Join(left, err), nil
+			}
 			if found += more; err != nil {
 				return found, err
 			}
@@ -29,6 +34,9 @@ func Forget(dest, partial string, dryRun bool) (found int, err error) {
 		return found, err
 	}
 	more, err := forget(path, partial, dryRun)
+	if err == nil || errors.Is(err, ErrLeft) {
+		err = errors.Join(left, err)
+	}
 	return found + more, err
 }
 
@@ -49,5 +57,8 @@ func forget(path, partial string, dryRun bool) (found int, err error) {
 		return len(names), err
 	}
 	p.staging = &staging{parent: parent, home: home}
-	return len(names), p.sweep()
+	if err = p.sweep(); err == nil && len(p.warnings) > 0 {
+		err = fault(ErrLeft, "%s", strings.Join(p.warnings, "\n"))
+	}
+	return len(names), err
 }

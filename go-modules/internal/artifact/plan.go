@@ -48,6 +48,7 @@ type Plan struct {
 	rootMode *uint32    // mode of a tree's root that is set after the switch
 	settled  bool       // Matches has found every mode and owner as it shall be
 	linkless bool       // hard links are copies, for they could not be made
+	warnings []string   // see Warnings
 }
 
 // NewPlan checks all that can be checked beforehand and writes nothing. Errors name the destination and say what to do.

@@ -1,10 +1,80 @@
 package artifact
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
+
+// versions are artifacts that hold their number.
+func versions(t *testing.T, count int) (torrents []*Torrent, sources []*Source) {
+	t.Helper()
+	for i := range count {
+		torrent, source := version(t, fmt.Sprint(i))
+		torrents, sources = append(torrents, torrent), append(sources, source)
+	}
+	return torrents, sources
+}
+
+// TestImmutableReleases are removed in their turn like others.
+func TestImmutableReleases(t *testing.T) {
+	needFlags(t)
+	needRoot(t, "make files immutable")
+	top := t.TempDir()
+	t.Cleanup(func() { // or the directory could not be removed
+		r, err := openRoot(top + "/releases")
+		must(t, err)
+		r.unseal("")
+		must(t, r.Close())
+	})
+	torrents, sources := versions(t, 4)
+	for i := range torrents {
+		for range 2 {
+			_, p := bring(t, torrents[i], sources[i], PlaceOptions{Dest: top + "/current", Keep: 1, Attributes: "+i"})
+			if flags, _ := flagsAt(t, p.Dest+"/d/g"); flags != "i" || len(p.Warnings()) > 0 {
+				t.Errorf("version %d has %q, warnings %q", i, flags, p.Warnings())
+			}
+		}
+	}
+	if names := releasesIn(t, top); len(names) != 2 || read(t, top+"/current/f") != "3" {
+		t.Errorf("there are %v", names)
+	}
+}
+
+// TestReleaseThatCannotBeRemoved: the deploy has succeeded all the same, and each run tries again.
+func TestReleaseThatCannotBeRemoved(t *testing.T) {
+	needRoot(t, "put another user's directory into a release")
+	top := t.TempDir()
+	must(t, errors.Join(os.Chmod(filepath.Dir(top), 0o755), os.Chown(top, 65534, 65534)))
+	torrents, sources := versions(t, 3)
+	o := PlaceOptions{Dest: top + "/current", Keep: 1}
+	old := top + "/releases/" + releaseName(torrents[0])
+	asUser(t, func(string) { bring(t, torrents[0], sources[0], o) })
+	tree{"theirs/f": "x"}.write(t, old)
+	asUser(t, func(string) {
+		bring(t, torrents[1], sources[1], o)
+		for range 2 {
+			_, p := bring(t, torrents[2], sources[2], o)
+			want := top + "/current leads to the new release, but the old release " + old + " cannot be removed: "
+			if got := p.Warnings(); len(got) != 1 || !strings.HasPrefix(got[0], want) {
+				t.Errorf("the warnings are %q, want %q", got, want)
+			}
+			if !slices.Equal(p.Releases(), []string{releaseName(torrents[1]), releaseName(torrents[2])}) {
+				t.Errorf("the releases are %v", p.Releases())
+			}
+		}
+	})
+	must(t, os.RemoveAll(old+"/theirs"))
+	asUser(t, func(string) {
+		if _, p := bring(t, torrents[2], sources[2], o); len(p.Warnings()) > 0 || len(releasesIn(t, top)) != 2 {
+			t.Errorf("there are %v, warnings %q", releasesIn(t, top), p.Warnings())
+		}
+	})
+}
 
 // TestNamesOfReleases: they are UTF-8 whatever the artifact is called, so that the record, which is JSON, has them as they are.
 func TestNamesOfReleases(t *testing.T) {

@@ -190,8 +190,10 @@ func (r *releases) excess(keep int) []string {
 	return old[:max(0, len(old)-keep)]
 }
 
-// prune removes the releases that are no longer kept, and what an earlier run has begun to remove.
-func (r *releases) prune(keep int) error {
+// prune removes the releases that are no longer kept, and what an earlier run has begun to remove. The
+// link leads to the new release by then, so whatever fails is for the user to know and no failure of the deploy. What could not
+// be removed the next run tries again.
+func (r *releases) prune(keep int) (failed []error) {
 	r.Removing = append(r.Removing, r.excess(keep)...)
 	if len(r.Removing) == 0 {
 		return nil
@@ -199,23 +201,34 @@ func (r *releases) prune(keep int) error {
 	gone := func(name string) bool { return slices.Contains(r.Removing, name) }
 	r.Order, r.RolledBack = slices.DeleteFunc(r.Order, gone), slices.DeleteFunc(r.RolledBack, gone)
 	if err := r.write(); err != nil {
-		return err
+		return []error{err}
 	}
 	dir, err := openRoot(r.dir)
 	if err != nil {
-		return because(err, "Directory %s cannot be used", show(r.dir))
+		return []error{because(err, "Directory %s cannot be used", show(r.dir))}
 	}
 	defer dir.Close()
+	var left []string
 	for _, name := range r.Removing {
 		if name == r.release() {
 			continue // it has become current again
 		}
-		if err := dir.remove(name); err != nil {
-			return because(err, "%s leads to the new release, but the old release %s cannot be removed", show(r.link), show(r.path(name)))
+		err := dir.remove(name)
+		if errors.Is(err, unix.EPERM) && capable(unix.CAP_LINUX_IMMUTABLE) { // the option attributes may have closed it
+			dir.unseal(name)
+			err = dir.remove(name)
+		}
+		if err != nil {
+			left = append(left, name)
+			failed = append(failed, because(err, "%s leads to the new release, but the old release %s cannot be removed",
+				show(r.link), show(r.path(name))))
 		}
 	}
-	r.Removing = nil
-	return r.write()
+	r.Removing = left
+	if err := r.write(); err != nil {
+		failed = append(failed, err)
+	}
+	return failed
 }
 
 // without returns the names but one.

@@ -13,7 +13,7 @@ import (
 // prepare brings the staging into the state in which pieces can be written, whatever a killed run has left there.
 func (p *Plan) prepare() (store *Store, resumed bool, err error) {
 	s := p.staging
-	if err := s.recover(p.base); err != nil {
+	if err := p.note(s.recover(p.base)); err != nil {
 		return nil, false, p.writeError(err)
 	}
 	if t, name := p.incoming(), p.stagedName(); t.Single {
@@ -69,12 +69,14 @@ func (s *staging) openContent() error {
 	return unix.Fchmod(fd, 0o700)
 }
 
-// recover puts right what a run left that was killed in the middle of the switch with the destination called base.
+// recover puts right what a run left that was killed in the middle of the switch with the destination called base. ErrLeft is its
+// error when all is right but what cannot be removed.
 func (s *staging) recover(base string) error {
 	names, err := s.dir.names("")
 	if err != nil {
 		return err
 	}
+	var left error
 	for _, name := range names {
 		var stat unix.Stat_t
 		if err := unix.Fstatat(s.dir.fd(), name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -95,13 +97,15 @@ func (s *staging) recover(base string) error {
 		case (old || final) && suffix != "":
 			err = unix.Renameat(s.dir.fd(), name, s.parent.fd(), base+suffix)
 		default:
-			err = s.dir.remove(name)
+			if err = s.discard(name, base); errors.Is(err, ErrLeft) {
+				left, err = errors.Join(left, err), nil
+			}
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return left
 }
 
 // has says whether there is anything called name in the root.

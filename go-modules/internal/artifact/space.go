@@ -20,6 +20,11 @@ func (p *Plan) Space() error {
 	if err := p.checkConflicts(); err != nil {
 		return err
 	}
+	if p.reuse.have == nil { // else the module has looked
+		if err := p.checkClosed(); err != nil {
+			return err
+		}
+	}
 	var fs unix.Statfs_t
 	home := existing(p.home)
 	if err := unix.Statfs(home, &fs); err != nil {

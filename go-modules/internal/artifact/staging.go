@@ -257,7 +257,7 @@ func (p *Plan) sweep() error {
 		if other == nil {
 			continue // not ours to judge, or gone
 		}
-		if err = other.recover(p.base); err == nil {
+		if err = p.note(other.recover(p.base)); err == nil {
 			err = other.remove()
 		}
 		other.close()
@@ -284,7 +284,7 @@ func (p *Plan) Discard() error {
 			return err
 		}
 	}
-	err := p.staging.recover(p.base)
+	err := p.note(p.staging.recover(p.base))
 	if err == nil {
 		err = p.staging.remove()
 	}

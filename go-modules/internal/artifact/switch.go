@@ -64,7 +64,7 @@ func (t *placer) putAway(leftover, suffix string) error {
 		t.backup = filepath.Join(t.dir, t.base+suffix)
 		return nil
 	}
-	if err := s.dir.remove(leftover); err != nil {
+	if err := t.note(s.discard(leftover, t.base)); err != nil {
 		return because(err, "%s is in place, but the old tree cannot be removed from %s", show(t.Dest), show(s.dir.path))
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"corvus.murder/internal/ansible"
@@ -85,7 +86,7 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 		return ansible.Result{}, err
 	}
 	done, err := d.outcome(ctx, true)
-	done.Diff, done.Warnings = res.Diff, res.Warnings
+	done.Diff, done.Warnings = res.Diff, slices.Concat(res.Warnings, done.Warnings)
 	return done, err
 }
 
@@ -183,6 +184,7 @@ func (d *delivery) outcome(ctx context.Context, changed bool) (ansible.Result, e
 		return res, err
 	}
 	status.Result.fill(res.Values)
+	res.Warnings = status.Result.Warnings
 	return res, d.describe(ctx, res.Values, string(status.Result.Place))
 }
 
@@ -207,6 +209,7 @@ func (d *delivery) collect(ctx context.Context) (ansible.Result, error) {
 	}
 	res.Changed = true
 	r.fill(values)
+	res.Warnings = r.Warnings
 	values["pid"] = pid
 	return res, d.describe(ctx, values, string(r.Place))
 }

@@ -196,7 +196,9 @@ func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemo
 	}
 	res.Values["state"] = "absent"
 	unfinished, err := artifact.Forget(o.place.Dest, o.place.PartialDir, call.Check)
-	if err != nil {
+	if errors.Is(err, artifact.ErrLeft) {
+		res.Warnings = append(res.Warnings, err.Error())
+	} else if err != nil {
 		return res, err
 	}
 	unpacked, err := artifact.ForgetUnpacked(dir, o.place.Dest, call.Check)

@@ -51,6 +51,7 @@ type peerResult struct {
 	BackupFile string   `json:"backup_file,omitempty"`
 	Release    string   `json:"release,omitempty"` // and Releases: with keep
 	Releases   []string `json:"releases,omitempty"`
+	Warnings   []string `json:"warnings,omitempty"`
 }
 
 func (r *peerResult) fill(values map[string]any) {

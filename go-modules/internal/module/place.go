@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"corvus.murder/internal/ansible"
 	"corvus.murder/internal/artifact"
@@ -114,20 +115,22 @@ func (d *delivery) keep(ctx context.Context, plan *artifact.Plan) (ansible.Resul
 		addUnpacked(res.Values, files, size)
 	}
 	if apply {
-		// What a killed run has left is of no use any more; somebody who is writing there may go on.
+		// What a killed run has left is of no use any more; somebody who is writing there may go on. The artifact is in place, whatever
+		// becomes of that.
 		_, err := artifact.Forget(d.cfg.Place.Dest, d.cfg.Place.PartialDir, false)
 		if err != nil && !errors.Is(err, artifact.ErrBusy) {
-			return res, err
+			d.warnings = append(d.warnings, err.Error())
 		}
 	}
 	if d.call.Diff && res.Changed {
 		diff.Set("path", plan.Target(), plan.Target())
 		res.Diff = diff
 	}
-	res.Warnings = d.warnings
+	res.Warnings = slices.Concat(d.warnings, plan.Warnings())
 	res.Values["bytes_reused"] = d.torrent.Size
 	if d.result != nil {
 		d.result.fill(res.Values)
+		res.Warnings = slices.Concat(d.result.Warnings, res.Warnings)
 		res.Changed = res.Changed || d.wait
 	}
 	res.Values["pid"], res.Values["port"] = d.seeder, d.port

@@ -15,7 +15,11 @@ var leastForValidation = 30 * time.Second
 // place puts the artifact at its destination, and keeps what the next run will ask about it.
 func (d *peer) place(ctx context.Context) (peerResult, error) {
 	d.state.Store(placing)
-	if err := d.validated(ctx); err != nil {
+	err := d.validated(ctx)
+	for _, warning := range d.plan.Warnings() {
+		d.process.Log.Warn("not everything could be tidied up", "err", warning)
+	}
+	if err != nil {
 		return peerResult{}, err
 	}
 	d.remember()
@@ -24,7 +28,7 @@ func (d *peer) place(ctx context.Context) (peerResult, error) {
 		Infohash: d.cfg.Infohash, Dest: artifact.Path(d.plan.Target()), Place: artifact.Path(d.plan.Dest),
 		Elapsed:       round(time.Since(d.began)),
 		BytesFromSeed: st.BytesFromSeed, BytesFromPeers: st.BytesFromPeers, BytesReused: st.BytesReused, Port: d.port,
-		BackupFile: d.plan.Backup(),
+		BackupFile: d.plan.Backup(), Warnings: d.plan.Warnings(),
 	}
 	if d.cfg.Place.Keep > 0 {
 		r.Release, r.Releases = filepath.Base(d.plan.Dest), d.plan.Releases()
