@@ -64,6 +64,9 @@ func (p *Plan) Activate(apply bool) (changed bool, err error) {
 	}
 	defer unlock()
 	r := p.link
+	if _, err := os.Lstat(r.path(p.base)); err != nil { // another link may have had it removed since it was found
+		return false, fault(err, "Release %s has gone meanwhile; deploy again", show(r.path(p.base)))
+	}
 	if before := r.record; r.release() != p.base || slices.Contains(before.RolledBack, p.base) ||
 		slices.Contains(before.Unfinished, p.base) || !slices.Contains(before.Order, p.base) {
 		r.begin(p.base)

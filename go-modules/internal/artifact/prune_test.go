@@ -20,6 +20,90 @@ func versions(t *testing.T, count int) (torrents []*Torrent, sources []*Source) 
 	return torrents, sources
 }
 
+// TestLinksThatShareReleases: what one link does not keep stays as long as another one leads to it or may go back to it.
+func TestLinksThatShareReleases(t *testing.T) {
+	top := t.TempDir()
+	torrents, sources := versions(t, 5)
+	stable, canary := PlaceOptions{Dest: top + "/stable", Keep: 1}, PlaceOptions{Dest: top + "/canary", Keep: 1}
+	deployed := func(i int, o PlaceOptions) {
+		t.Helper()
+		bring(t, torrents[i], sources[i], o)
+		if read(t, o.Dest+"/f") != fmt.Sprint(i) {
+			t.Errorf("%s is %q, want %d", o.Dest, read(t, o.Dest+"/f"), i)
+		}
+	}
+	there := func(want ...int) {
+		t.Helper()
+		var names []string
+		for _, i := range want {
+			names = append(names, releaseName(torrents[i]))
+		}
+		slices.Sort(names)
+		if got := releasesIn(t, top); !slices.Equal(got, names) {
+			t.Errorf("there are %v, want %v", got, names)
+		}
+	}
+	deployed(0, stable)
+	deployed(1, stable)
+	deployed(1, canary)
+	deployed(2, canary)
+	must(t, os.Symlink("releases/"+releaseName(torrents[2])+"/d", top+"/pinned"))
+	deployed(3, canary)
+	deployed(4, canary)
+	there(0, 1, 2, 3, 4)
+	if read(t, top+"/stable/f") != "1" || read(t, top+"/pinned/g") != "2" {
+		t.Error("not what the other links led to")
+	}
+	_, err := RollBack(stable.Dest, "", false)
+	must(t, err)
+	if read(t, top+"/stable/f") != "0" {
+		t.Error("the other link cannot go back")
+	}
+	deployed(4, stable) // 1 is nobody's any more
+	there(0, 2, 3, 4)
+}
+
+// TestReleasesOfALinkThatCannotBeRead: nobody knows what it may go back to, so everything stays, and the deploy succeeds.
+func TestReleasesOfALinkThatCannotBeRead(t *testing.T) {
+	top := t.TempDir()
+	torrents, sources := versions(t, 3)
+	o := PlaceOptions{Dest: top + "/current", Keep: 1}
+	bring(t, torrents[0], sources[0], o)
+	bring(t, torrents[1], sources[1], o)
+	other := top + "/releases/.other.murder"
+	must(t, os.WriteFile(other, []byte("nonsense"), 0o644))
+	for range 2 {
+		_, p := bring(t, torrents[2], sources[2], o)
+		want := "The record of releases " + other + " cannot be read; remove it"
+		if got := p.Warnings(); len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("the warnings are %q", got)
+		}
+		if names := releasesIn(t, top); len(names) != 3 || read(t, top+"/current/f") != "2" {
+			t.Errorf("there are %v", names)
+		}
+	}
+	must(t, os.Remove(other))
+	if _, p := bring(t, torrents[2], sources[2], o); len(p.Warnings()) > 0 || len(releasesIn(t, top)) != 2 {
+		t.Errorf("there are %v, warnings %q", releasesIn(t, top), p.Warnings())
+	}
+}
+
+// TestReleaseThatIsGone: another link's deploy removed it after this one had found it.
+func TestReleaseThatIsGone(t *testing.T) {
+	top := t.TempDir()
+	torrents, sources := versions(t, 2)
+	o := PlaceOptions{Dest: top + "/current", Keep: 1}
+	bring(t, torrents[0], sources[0], o)
+	bring(t, torrents[1], sources[1], o)
+	p := plan(t, torrents[0], o)
+	must(t, os.RemoveAll(p.Dest))
+	_, err := p.Activate(true)
+	wantError(t, err, "Release "+p.Dest+" has gone meanwhile; deploy again")
+	if read(t, top+"/current/f") != "1" {
+		t.Error("the link leads nowhere")
+	}
+}
+
 // TestImmutableReleases are removed in their turn like others.
 func TestImmutableReleases(t *testing.T) {
 	needFlags(t)

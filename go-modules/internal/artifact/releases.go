@@ -77,25 +77,33 @@ func (r *releases) path(name string) string { return filepath.Join(r.dir, name) 
 
 func (r *releases) recordPath() string { return r.path("." + filepath.Base(r.link) + ".murder") }
 
-func (r *releases) read() error {
-	data, err := os.ReadFile(r.recordPath())
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &r.record)
-	}
-	if err != nil {
-		return because(err, "The record of releases %s cannot be read; remove it, and no release that is there now will be removed",
-			show(r.recordPath()))
-	}
-	for _, name := range slices.Concat(r.Order, r.RolledBack, r.Unfinished, r.Removing) {
-		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
-			return fault(nil, "The record of releases %s names %q, which is no release; remove it", show(r.recordPath()), name)
-		}
+func (r *releases) read() (err error) {
+	if r.record, err = readReleases(r.recordPath()); err != nil {
+		return err
 	}
 	r.Order, r.RolledBack = r.those(r.Order), r.those(r.RolledBack)
 	return nil
+}
+
+// readReleases reads a record, which may not be there yet.
+func readReleases(path string) (rec record, err error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return rec, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &rec)
+	}
+	if err != nil {
+		return rec, because(err, "The record of releases %s cannot be read; remove it, and no release that is there now will be removed",
+			show(path))
+	}
+	for _, name := range slices.Concat(rec.Order, rec.RolledBack, rec.Unfinished, rec.Removing) {
+		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
+			return rec, fault(nil, "The record of releases %s names %q, which is no release; remove it", show(path), name)
+		}
+	}
+	return rec, nil
 }
 
 // those drops the names of releases that somebody has removed.
@@ -190,7 +198,7 @@ func (r *releases) excess(keep int) []string {
 	return old[:max(0, len(old)-keep)]
 }
 
-// prune removes the releases that are no longer kept, and what an earlier run has begun to remove. The
+// prune removes the releases that are no longer kept, and what an earlier run has begun to remove, but none that others use. The
 // link leads to the new release by then, so whatever fails is for the user to know and no failure of the deploy. What could not
 // be removed the next run tries again.
 func (r *releases) prune(keep int) (failed []error) {
@@ -203,6 +211,10 @@ func (r *releases) prune(keep int) (failed []error) {
 	if err := r.write(); err != nil {
 		return []error{err}
 	}
+	used, err := r.used()
+	if err != nil {
+		return []error{err}
+	}
 	dir, err := openRoot(r.dir)
 	if err != nil {
 		return []error{because(err, "Directory %s cannot be used", show(r.dir))}
@@ -210,8 +222,8 @@ func (r *releases) prune(keep int) (failed []error) {
 	defer dir.Close()
 	var left []string
 	for _, name := range r.Removing {
-		if name == r.release() {
-			continue // it has become current again
+		if used[name] {
+			continue // it has become current again, or is for another link to remove
 		}
 		err := dir.remove(name)
 		if errors.Is(err, unix.EPERM) && capable(unix.CAP_LINUX_IMMUTABLE) { // the option attributes may have closed it
@@ -229,6 +241,49 @@ func (r *releases) prune(keep int) (failed []error) {
 		failed = append(failed, err)
 	}
 	return failed
+}
+
+// used are the releases that must stay whatever this link keeps: those that other links of the directory may go back to, and
+// those that any symbolic link beside this one leads into. It takes the lock, which all those links share.
+func (r *releases) used() (map[string]bool, error) {
+	used := map[string]bool{}
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return nil, because(err, "Directory %s cannot be read, so no old release is removed", show(r.dir))
+	}
+	for _, entry := range entries {
+		path := r.path(entry.Name())
+		if ours, _ := filepath.Match(".*.murder", entry.Name()); !ours || path == r.recordPath() {
+			continue
+		}
+		other, err := readReleases(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range slices.Concat(other.Order, other.RolledBack, other.Unfinished) {
+			used[name] = true
+		}
+	}
+	top, err := filepath.EvalSymlinks(r.dir)
+	if err != nil {
+		return nil, because(err, "Directory %s cannot be used", show(r.dir))
+	}
+	beside := filepath.Dir(r.link)
+	if entries, err = os.ReadDir(beside); err != nil {
+		return nil, because(err, "Directory %s cannot be read, so no old release is removed", show(beside))
+	}
+	for _, entry := range entries {
+		if entry.Type()&fs.ModeSymlink == 0 {
+			continue
+		}
+		// One that leads nowhere is an error, and uses nothing.
+		target, _ := filepath.EvalSymlinks(filepath.Join(beside, entry.Name()))
+		if rest, inside := strings.CutPrefix(target, top+"/"); inside {
+			name, _, _ := strings.Cut(rest, "/")
+			used[name] = true
+		}
+	}
+	return used, nil
 }
 
 // without returns the names but one.

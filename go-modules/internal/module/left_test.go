@@ -22,6 +22,32 @@ func (r *rig) warned(res options, words string) {
 	}
 }
 
+// TestDeployThatCannotTidyUp succeeds, and tells what it had to leave: the run that deploys, and those that find all in place.
+func TestDeployThatCannotTidyUp(t *testing.T) {
+	r := newRig(t)
+	r.must(true, "murder_tracker", r.tracker())
+	app := filepath.Join(r.dir, "app")
+	other := filepath.Join(app, "releases", ".other.murder")
+	keep := r.quiet(1).with("dest", filepath.Join(app, "current")).with("keep", 1)
+	if err := os.Mkdir(app, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{"one", "two"} {
+		r.reseed(version)
+		r.must(true, "murder_peer", keep)
+	}
+	if err := os.WriteFile(other, []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.reseed("three")
+	for _, changed := range []bool{true, false} {
+		r.warned(r.must(changed, "murder_peer", keep), "The record of releases "+other+" cannot be read")
+	}
+	if read(t, filepath.Join(app, "current")) != "three" {
+		t.Error("not deployed")
+	}
+}
+
 // TestOldTreeOfAKilledRun: what cannot be removed of it is no reason to fail when the artifact is in place, and is in nobody's
 // way afterwards.
 func TestOldTreeOfAKilledRun(t *testing.T) {
