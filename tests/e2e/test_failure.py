@@ -71,6 +71,18 @@ def test_source_is_not_given(lab, peers):
     assert "Set murder_src" in run.output
 
 
+@pytest.mark.parametrize(
+    ("inventory", "options"),
+    [("localhost ansible_connection=local\n[peers]\nh1\n", ["--limit=localhost"]), ("[others]\nh1\n[peers]\n", [])],
+)
+def test_no_peers(lab, fleet, peers, inventory, options):
+    path = "/etc/ansible/no peers.ini"
+    fleet.controller.path(path).write_text(inventory)
+    run = lab.playbook(DEPLOY, path, *options, **OPTIONS)
+    assert run.code != 0
+    assert '"msg": "No peers, make a group peers in the inventory, or loosen --limit"' in run.output
+
+
 def test_every_host_fails(lab, peers):
     run = lab.playbook(DEPLOY, lab.inventory(*peers), **OPTIONS | {"murder_dest": "/srv/missing/dest", "murder_firewall": True})
     assert run.code != 0
