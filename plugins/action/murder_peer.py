@@ -27,7 +27,7 @@ class ActionModule(ProgramAction):
         """What tells of the progress, if the task waits for a download and says of which tracker and torrent."""
         given = self._host_variable("murder_progress", task_vars)
         try:
-            seconds = SECONDS if given is None else float(given)
+            seconds = SECONDS if given in (None, "") else float(given)
         except (TypeError, ValueError) as exc:
             raise AnsibleActionFail(f"Variable murder_progress is {given!r}; give seconds, or 0 for none") from exc
         tracker, infohash, state, token = (self._task.args.get(name) for name in ("tracker", "infohash", "state", "token"))

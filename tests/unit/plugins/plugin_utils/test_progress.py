@@ -186,6 +186,7 @@ DOWNLOAD = {"dest": "/a", "tracker": "build1:8998", "infohash": INFOHASH}
     ("options", "variables", "keywords", "seconds"),
     [
         ({}, {}, {}, progress.SECONDS),
+        ({}, {"murder_progress": ""}, {}, progress.SECONDS),  # as AWX hands on a question that nobody has answered
         ({"state": "present"}, {"murder_progress": "2.5"}, {}, 2.5),
         ({}, {"murder_progress": 0}, {}, None),
         ({}, {"murder_progress": "nan"}, {}, None),
