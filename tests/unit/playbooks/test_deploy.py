@@ -93,3 +93,19 @@ def test_swarms_have_a_secret(tmp_path, monkeypatch, given):
         assert (token, kept.exists()) == ("sesame", False)
     else:
         assert len(token) == 32 and kept.read_text(encoding="ascii").split()[0] == token
+
+
+@pytest.mark.parametrize(
+    ("given", "seeder", "tracker"),
+    [
+        ({}, 3600, 300),
+        ({"murder_timeout": 7200}, 7200, 300),
+        ({"murder_timeout": "7200", "murder_idle_timeout": ""}, 7200, 300),
+        ({"murder_timeout": 60}, 300, 300),
+        ({"murder_timeout": 7200, "murder_idle_timeout": 60}, 60, 60),
+    ],
+)
+def test_seeder_waits_as_long_as_peers_may_read(given, seeder, tracker):
+    """They connect when they have read what they have; the tracker hears of the seeder all the time."""
+    made = options(**given)
+    assert (int(made["seeder_idle_timeout"]), int(made["tracker_idle_timeout"])) == (seeder, tracker)
