@@ -118,6 +118,27 @@ def test_host_dies_midway(lab, fleet, peers, source):
         assert manifest(DEST, peer) == source
 
 
+def test_failed_deploy_beside_another(lab, fleet, peers, source):
+    """They have tracker, ports and hosts in common; who fails stops and closes nothing that the other one needs."""
+    inventory, options = lab.inventory(*peers), OPTIONS | {"murder_firewall": True}
+    argv, environment = lab.command("ansible-playbook", *lab.arguments(DEPLOY, inventory, **options, murder_upload_limit="400K"))
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as deploy:
+        wait_until(lambda: begun(peers), "the download to begin")
+        rules = {host.name: host.rules() for host in [fleet.controller, *peers]}
+        other = lab.playbook(DEPLOY, inventory, **options | {"murder_src": "/srv/nothing"})
+        left = {host.name: host.rules() for host in [fleet.controller, *peers]}
+        running = " ".join(murders(fleet.controller))
+        ended = deploy.poll()
+        output = deploy.communicate(timeout=120)[0]
+    print(output)
+    assert ended is None, "it was too fast for this test"
+    assert "Source /srv/nothing not found" in other.output
+    assert "murder_tracker" in running and "murder_seed" in running
+    assert left == rules
+    assert deploy.returncode == 0
+    assert all(manifest(DEST, peer) == source for peer in peers)
+
+
 def deploy_and_interrupt(lab, inventory: str, options: dict, ready: Callable[[], bool]) -> None:
     """Begin a deploy, and press Ctrl-C once it is ready for that."""
     argv, environment = lab.command("ansible-playbook", *lab.arguments(DEPLOY, inventory, **options))
