@@ -21,6 +21,11 @@ OPTIONS = {
     "murder_stall_timeout": 4,
     "murder_idle_timeout": 4,
 }
+# Opens what it is asked to, and closes nothing.
+STUBBORN = """#!/bin/sh
+case " $* " in *" -D "*) echo "closed today" >&2; exit 4;; esac
+exec /usr/sbin/iptables "$@"
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -137,6 +142,30 @@ def test_failed_deploy_beside_another(lab, fleet, peers, source):
     assert left == rules
     assert deploy.returncode == 0
     assert all(manifest(DEST, peer) == source for peer in peers)
+
+
+def test_firewall_that_does_not_close(lab, fleet, peers, source):
+    """That of the seeder; the other one is closed nevertheless, and teardown can be run when the cause is mended."""
+    tracker, seeder = fleet.peers[3:5]
+    make_file(seeder.path(FILE), 10 * MB)
+    traces = [Trace.of(host) for host in (tracker, seeder)]
+    inventory, options = lab.inventory(*peers, tracker=tracker, seeder=seeder), OPTIONS | {"murder_firewall": True}
+    command = seeder.path("/usr/local/sbin/iptables")
+    command.write_text(STUBBORN)
+    command.chmod(0o755)
+    try:
+        run = lab.playbook(DEPLOY, inventory, **options)
+    finally:
+        command.unlink()
+    assert run.code != 0
+    assert "closed today" in run.output
+    assert f"The firewall of the seeder on {seeder.name}" in run.output
+    assert all(manifest(DEST, peer)["."][2] == source["."][2] for peer in peers)
+    assert tuple(seeder.rules()) != traces[1].rules
+    assert_nothing_left(traces[:1])
+
+    assert lab.playbook(TEARDOWN, inventory, **options).code == 0
+    assert_nothing_left(traces)
 
 
 def deploy_and_interrupt(lab, inventory: str, options: dict, ready: Callable[[], bool]) -> None:
