@@ -88,6 +88,18 @@ def test_no_peers(lab, fleet, peers, inventory, options):
     assert '"msg": "No peers, make a group peers in the inventory, or loosen --limit"' in run.output
 
 
+def test_tracker_of_another_secret(lab, fleet, peers):
+    """As a deploy has left it that was interrupted on another controller, or in a container."""
+    inventory, there = lab.inventory(*peers), {"pattern": "localhost"}
+    lab.module(inventory, "murder_tracker", "token=another", **there)
+    run = lab.playbook(DEPLOY, inventory, **OPTIONS)
+    stopped = lab.module(inventory, "murder_tracker", "state=stopped", **there)
+    assert run.code != 0
+    assert "token is another one" in run.output
+    assert "corvus.murder.teardown" in run.output and "set murder_token" in run.output
+    assert stopped["localhost"]["changed"] is True, "a tracker of others was stopped"
+
+
 def test_every_host_fails(lab, peers):
     run = lab.playbook(DEPLOY, lab.inventory(*peers), **OPTIONS | {"murder_dest": "/srv/missing/dest", "murder_firewall": True})
     assert run.code != 0
