@@ -58,6 +58,10 @@ def test_deploy(lab, fleet, installed):
     assert run.code == 0
     for peer in peers:
         assert manifest(DEST, peer) == manifest(FILE, fleet.controller)
+    wrapper = "/etc/ansible/one line.yml"  # what AWX needs, for it offers no playbooks of collections
+    fleet.controller.path(wrapper).write_text("- import_playbook: corvus.murder.deploy\n")
+    again = lab.playbook(wrapper, inventory, **options, **installed)
+    assert (again.code, again.changed()) == (0, set())
     absent = lab.module(inventory, "corvus.murder.murder_peer", f"dest='{DEST}' state=absent", **installed)
     assert set(absent) == {"h1", "h2"}
     assert all("failed" not in answer for answer in absent.values())
