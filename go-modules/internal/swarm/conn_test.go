@@ -6,6 +6,9 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/anacrolix/torrent/bencode"
+	pp "github.com/anacrolix/torrent/peer_protocol"
 )
 
 // Peers whose ids are smaller and larger than ours, which begins with -MU.
@@ -92,6 +95,9 @@ func TestTheAddressOfAPeerIsKnown(t *testing.T) {
 	s, join := joining(t)
 	s.candidates[peerAddr] = &candidate{dialing: true}
 	join(knock(t, s, smaller, false), knock(t, s, smaller, true))
+	// It tells its port again, as it does when its rank has changed.
+	hello := pp.Message{Type: pp.Extended, ExtendedPayload: bencode.MustMarshal(extended{Port: 10001})}
+	s.extended(s.connOf(smaller), &hello)
 	s.candidates[peerAddr].next = time.Time{}
 	idle(t, s)
 }
