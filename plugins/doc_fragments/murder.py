@@ -45,8 +45,8 @@ options:
     type: path
   token:
     description:
-      - Secret of the swarm. A tracker that was started with it lets nobody into a swarm who does not know it, and shows others names, hosts
-        and progress only.
+      - Secret of the swarm. A tracker that was started with it lets nobody into a swarm who does not know it.
+        It shows others names, hosts and progress only.
       - It appears in no output, log or process list.
     type: str
 """

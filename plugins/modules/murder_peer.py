@@ -83,8 +83,8 @@ options:
       - With V(quick) a record in O(state_dir) is believed, which says that the artifact was verified, as long as every
         file still has the inode, size, modification time and change time (ctime) that it had then. This trusts the kernel
         to note every write, and the disk to keep what was written. Where anything differs, everything is hashed.
-      - With V(full) everything is always hashed, which also finds what a failing disk has damaged. What a call with O(state=started) has
-        brought, and no call has waited for since, counts as verified when it came.
+      - With V(full) everything is always hashed, which also finds what a failing disk has damaged.
+        What a call with O(state=started) has brought, and no call has waited for since, counts as verified when it came.
     type: str
     choices: [quick, full]
     default: quick

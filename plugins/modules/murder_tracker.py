@@ -98,7 +98,7 @@ announce_url:
 status_url:
   description:
     - Where the tracker tells who is in the swarm, as JSON. The page for people is at C(/).
-    - Infohashes are in it only for who sends the O(token), as C(Authorization: Bearer TOKEN) or as C(?token=TOKEN).
+    - Infohashes are in it only for who sends the O(token) as bearer token or as C(?token=TOKEN).
   returned: when O(state=started)
   type: str
   sample: http://192.0.2.7:8998/status.json
