@@ -211,19 +211,26 @@ func (p *Plan) sameUnpacked(ctx context.Context, c *cursor, i int) (bool, error)
 	return content == p.unpack.sums[i], err
 }
 
-// placeUnpacked switches Dest to the unpacked tree. The old manifest goes before, as it would speak of another tree; the new one is
-// written by Remember.
+// placeUnpacked switches Dest to the unpacked tree. The old manifest goes in the last moment, see dropManifest; the new
+// one is written by Remember.
 func (p *Plan) placeUnpacked(ctx context.Context) error {
 	if p.staging.content == nil {
 		return p.incomplete(p.torrent.Name)
 	}
-	if p.unpack.record != "" {
-		if err := os.Remove(p.unpack.record); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return because(err, "The record of %s cannot be removed from %s", show(p.Dest), show(p.unpack.record))
-		}
-	}
 	p.store.hold()
 	return p.placeTree(ctx)
+}
+
+// dropManifest removes the manifest of the tree at Dest, which is about to be another one, and no moment before: what may keep it
+// from becoming one must not cost what is known of it.
+func (p *Plan) dropManifest() error {
+	if p.unpack == nil || p.unpack.record == "" {
+		return nil
+	}
+	if err := os.Remove(p.unpack.record); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return because(err, "The record of %s cannot be removed from %s", show(p.Dest), show(p.unpack.record))
+	}
+	return nil
 }
 
 // ForgetUnpacked removes what is remembered of an archive that was unpacked to dest, and says whether there was anything; with

@@ -106,11 +106,29 @@ func TestRecordOfAnArchive(t *testing.T) {
 	}
 }
 
-// TestNoRecordSpeaksOfAnotherTree: a switch that nobody came to remember leaves no record of the old tree.
+// TestFailureForgetsNothing: an archive that is not put in place leaves what is known of the one that is there.
+func TestFailureForgetsNothing(t *testing.T) {
+	top, again := arrived(t)
+	p, err := unpack(t, top, testarchive.Tar(t, packed{Name: "f", Body: "x"}), PlaceOptions{Validate: "sh -c false %s"})
+	must(t, err)
+	wantError(t, p.Place(t.Context()), "Validation of "+top+"/dest failed, and what was there before stays")
+	if !complete(t, again()) {
+		t.Error("the old archive is forgotten")
+	}
+}
+
+// TestNoRecordSpeaksOfAnotherTree: where a run is killed after the switch, there is no record of the old tree.
 func TestNoRecordSpeaksOfAnotherTree(t *testing.T) {
 	top, again := arrived(t)
 	p, err := unpack(t, top, testarchive.Tar(t, packed{Name: "d/\xff\n", Body: "CONTENT", Mode: 0o600}), PlaceOptions{})
 	must(t, err)
+	rename := p.staging.renameat2
+	p.staging.renameat2 = func(fromDir int, from string, toDir int, to string, flags uint) error {
+		if found, err := filepath.Glob(top + "/state/unpacked/*"); err != nil || len(found) > 0 {
+			t.Errorf("when it is switched there are records: %v, %v", found, err)
+		}
+		return rename(fromDir, from, toDir, to, flags)
+	}
 	must(t, p.Place(t.Context()))
 	if complete(t, again()) {
 		t.Error("the old archive is said to be in place")

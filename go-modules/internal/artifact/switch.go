@@ -22,6 +22,9 @@ func (t *placer) switchOver() error {
 	if err != nil {
 		return err
 	}
+	if err := t.dropManifest(); err != nil {
+		return err
+	}
 	leftover, err := s.switchTree(t.base, t.old != nil, suffix)
 	switch {
 	case errors.Is(err, unix.EEXIST):
