@@ -178,6 +178,7 @@ options:
     description:
       - Keep what was at the destination beside it, under its name with process number and date. A file becomes a hard link, a
         directory is moved, so that this takes no space. What stays in a directory without O(delete) is in both, as hard links.
+      - The last part of O(dest) can have 226 bytes at most then, so that the name of the backup is no longer than 255.
     type: bool
     default: false
   validate:

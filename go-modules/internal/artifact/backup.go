@@ -12,21 +12,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// checkBackup refuses a name that leaves no room for that of its backup, whichever process is to make it.
+func (p *Plan) checkBackup() error {
+	const longest = ".4194304.2006-01-02@15:04:05~" // Linux numbers its processes up to there
+	if p.asked.Backup && len(p.base)+len(longest) > maxName {
+		return fault(unix.ENAMETOOLONG, "Destination %s has too long a name for a backup beside it; "+
+			"choose a shorter one, or leave backup out", show(p.Dest))
+	}
+	return nil
+}
+
 // backupSuffix is what stands behind the name of the old artifact's backup, ".PID.DATE~" as Ansible's own modules have it; ""
 // when there is to be none. A name that is taken, in the same second, makes it the next second's.
-func (p *Plan) backupSuffix(old *unix.Stat_t) (string, error) {
+func (p *Plan) backupSuffix(old *unix.Stat_t) string {
 	if !p.asked.Backup || old == nil {
-		return "", nil
+		return ""
 	}
 	// It ends: this process makes one backup, so at the most those of an earlier one with its pid are in the way.
 	for date := time.Now(); ; date = date.Add(time.Second) {
 		suffix := fmt.Sprintf(".%d.%s~", os.Getpid(), date.Format("2006-01-02@15:04:05"))
-		if len(p.base)+len(suffix) > maxName {
-			return "", fault(unix.ENAMETOOLONG, "Destination %s has too long a name for a backup beside it; choose a shorter one, or leave backup out",
-				show(p.Dest))
-		}
 		if !p.staging.parent.has(p.base + suffix) {
-			return suffix, nil
+			return suffix
 		}
 	}
 }
@@ -34,9 +40,9 @@ func (p *Plan) backupSuffix(old *unix.Stat_t) (string, error) {
 // backUpFile gives the old file a second name, which costs no space and keeps all it has. Where the filesystem knows no
 // hard links, or the file is about to be written to in place, it is copied.
 func (p *Plan) backUpFile(old *unix.Stat_t, inPlace bool) error {
-	suffix, err := p.backupSuffix(old)
-	if err != nil || suffix == "" {
-		return err
+	suffix := p.backupSuffix(old)
+	if suffix == "" {
+		return nil
 	}
 	parent := p.staging.parent
 	if name := p.earlierBackup(old); name != "" && !inPlace {
@@ -45,10 +51,9 @@ func (p *Plan) backUpFile(old *unix.Stat_t, inPlace bool) error {
 	}
 	linked := !inPlace && p.staging.linkat(parent.fd(), p.base, parent.fd(), p.base+suffix, 0) == nil
 	if !linked {
-		err = p.copyBackup(old, p.base+suffix)
-	}
-	if err != nil {
-		return because(err, "Backup of %s cannot be made", show(p.Dest))
+		if err := p.copyBackup(old, p.base+suffix); err != nil {
+			return because(err, "Backup of %s cannot be made", show(p.Dest))
+		}
 	}
 	p.backup = filepath.Join(p.dir, p.base+suffix)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -220,6 +221,21 @@ func TestPartialDir(t *testing.T) {
 	} {
 		_, err := NewPlan(torrent, PlaceOptions{Dest: top + "/x", PartialDir: partial})
 		wantError(t, err, want)
+	}
+}
+
+// TestNamesTooLongForABackup are refused before anything is fetched; the longest that is not can have one.
+func TestNamesTooLongForABackup(t *testing.T) {
+	top := t.TempDir()
+	torrent, _ := build(t, tree{"f": "old"}.write(t, top+"/src"))
+	long := top + "/" + strings.Repeat("x", 227)
+	_, err := NewPlan(torrent, PlaceOptions{Dest: long, Backup: true})
+	wantError(t, err, "Destination "+long+" has too long a name for a backup beside it; choose a shorter one, or leave backup out")
+	o := PlaceOptions{Dest: long[:len(long)-1], Backup: true}
+	deploy(t, top+"/src", o)
+	p := deploy(t, tree{"f": "new"}.write(t, top+"/src"), o)
+	if read(t, p.Dest+"/f") != "new" || read(t, p.Backup()+"/f") != "old" {
+		t.Errorf("the backup is %q", p.Backup())
 	}
 }
 

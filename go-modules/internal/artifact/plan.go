@@ -80,6 +80,9 @@ func NewPlan(t *Torrent, o PlaceOptions) (*Plan, error) {
 	if err := p.checkHome(); err != nil {
 		return nil, err
 	}
+	if err := p.checkBackup(); err != nil {
+		return nil, err
+	}
 	if err := p.checkDest(); err != nil {
 		return nil, err
 	}

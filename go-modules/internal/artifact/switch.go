@@ -18,10 +18,7 @@ func (t *placer) switchOver() error {
 	if t.old != nil && unix.Fstat(t.old.fd(), &stat) == nil {
 		old = &stat
 	}
-	suffix, err := t.backupSuffix(old)
-	if err != nil {
-		return err
-	}
+	suffix := t.backupSuffix(old)
 	if err := t.dropManifest(); err != nil {
 		return err
 	}
