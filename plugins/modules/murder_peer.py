@@ -205,6 +205,7 @@ options:
       - Directory that unfinished data lies in, by default the one that O(dest) is in. It has to exist.
       - It has to be on the file system of O(dest), so that the artifact can be put in place by a rename. Only with
         O(unsafe_writes) a single file may come from another one.
+      - It cannot lie inside a directory that the artifact replaces.
     type: path
   keep:
     description:

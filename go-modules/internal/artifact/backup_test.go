@@ -224,6 +224,41 @@ func TestPartialDir(t *testing.T) {
 	}
 }
 
+// TestPartialDirInside: what is replaced as a whole cannot hold what it is replaced by, nor can a release, which goes one day.
+func TestPartialDirInside(t *testing.T) {
+	top := t.TempDir()
+	src := tree{"f": "new"}.write(t, top+"/src")
+	tree{"dest/d/partial": dir(0o755), "dest-partial": dir(0o755), "link": link("dest/d"), "to dest": link("dest")}.write(t, top)
+	torrent, source := build(t, src)
+	one, _ := build(t, src+"/f")
+	bring(t, torrent, source, PlaceOptions{Dest: top + "/current", Keep: 1})
+	other, _ := version(t, "other")
+	for _, c := range []struct {
+		torrent *Torrent
+		o       PlaceOptions
+		inside  string // "" for one that is good
+	}{
+		{torrent, PlaceOptions{Dest: top + "/dest", PartialDir: top + "/dest"}, "/dest"},
+		{torrent, PlaceOptions{Dest: top + "/dest", PartialDir: top + "/dest/d/partial", Delete: true}, "/dest"},
+		{torrent, PlaceOptions{Dest: top + "/dest", PartialDir: top + "/link/partial"}, "/dest"},
+		{torrent, PlaceOptions{Dest: top + "/to dest", PartialDir: top + "/dest/d"}, "/dest"},
+		{one, PlaceOptions{Dest: top + "/dest", PartialDir: top + "/dest/d", Unpack: true}, "/dest"},
+		{other, PlaceOptions{Dest: top + "/current", PartialDir: top + "/current", Keep: 1}, "/current"},
+		{torrent, PlaceOptions{Dest: top + "/dest", PartialDir: top + "/dest-partial"}, ""},
+		{torrent, PlaceOptions{Dest: top + "/new", PartialDir: top + "/dest"}, ""},
+		{other, PlaceOptions{Dest: top + "/current", PartialDir: top + "/releases", Keep: 1}, ""},
+		{one, PlaceOptions{Dest: top + "/dest/f", PartialDir: top + "/dest/d"}, ""},
+	} {
+		_, err := NewPlan(c.torrent, c.o)
+		if c.inside == "" {
+			must(t, err)
+			continue
+		}
+		wantError(t, err, "Directory "+c.o.PartialDir+" of option partial_dir lies inside the destination "+top+c.inside+
+			" and would go with it; choose a directory beside it")
+	}
+}
+
 // TestNamesTooLongForABackup are refused before anything is fetched; the longest that is not can have one.
 func TestNamesTooLongForABackup(t *testing.T) {
 	top := t.TempDir()

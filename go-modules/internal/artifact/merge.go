@@ -16,12 +16,16 @@ func (t *placer) merge(from, to *root) error {
 		return err
 	}
 	m := merger{placer: t, from: from, to: to, device: stat.Dev, privileged: mayChown()}
+	if err := unix.Fstat(t.staging.dir.fd(), &m.apart); err != nil {
+		return err
+	}
 	return m.directory("")
 }
 
 type merger struct {
 	*placer
 	from, to *root
+	apart    unix.Stat_t // the staging, which may have come into the old tree
 	device   uint64
 	// Privileged users may own and empty directories for others.
 	privileged bool
@@ -89,6 +93,8 @@ func (m *merger) entries(path string) (below []subdirectory, err error) {
 		case !directory && isLinkName(name): // of a run that was killed
 		case !directory:
 			err = unix.Linkat(from, name, to, name, 0)
+		case sub.stat.Ino == m.apart.Ino && sub.stat.Dev == m.apart.Dev:
+			continue
 		case sub.stat.Dev != m.device:
 			err = unix.EXDEV
 		case !m.privileged && int(sub.stat.Uid) != os.Geteuid():

@@ -131,6 +131,12 @@ func (p *Plan) checkHome() error {
 	case !home.IsDir():
 		return fault(unix.ENOTDIR, "Option partial_dir is %s, which is a %s; give a directory", show(p.home), kindOf(home.Mode()))
 	}
+	for _, tree := range []string{p.Dest, p.Target()} {
+		if !p.torrent.Single && within(p.home, tree) {
+			return fault(nil, "Directory %s of option partial_dir lies inside the destination %s and would go with it; "+
+				"choose a directory beside it", show(p.home), show(tree))
+		}
+	}
 	if !p.unsafe() && !p.sameFilesystem() {
 		return fault(unix.EXDEV, "Directory %s of option partial_dir is on another filesystem than %s, so the artifact could not be put in place "+
 			"by a rename; choose a directory on %s", show(p.home), show(p.Dest), show(mountPoint(p.dir)))
@@ -139,6 +145,16 @@ func (p *Plan) checkHome() error {
 		p.readOnly = writable(p.home)
 	}
 	return nil
+}
+
+// within says whether a directory is a tree or lies somewhere in it, wherever links lead.
+func within(dir, tree string) bool {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return false
+	}
+	tree, err = filepath.EvalSymlinks(tree)
+	return err == nil && (dir == tree || beneath(dir, tree))
 }
 
 // unsafe says whether Dest may be written to in place.
