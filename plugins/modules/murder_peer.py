@@ -141,6 +141,8 @@ options:
     description:
       - Permissions of the artifact's directories, likewise. By default the directory O(dest), if there is one, keeps its own,
         and those in it have the ones of the source.
+      - A directory that is there already keeps its ACLs and other extended attributes, as far as the user that runs the module
+        may set them. The permissions of the group are the mask of an ACL.
     type: raw
   attributes:
     description:

@@ -3,7 +3,6 @@ package artifact
 import (
 	"errors"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -145,34 +144,4 @@ func (m *merger) finish(sub *subdirectory) error {
 	}
 	times := []unix.Timespec{sub.stat.Atim, sub.stat.Mtim}
 	return unix.UtimesNanoAt(at, name, times, unix.AT_SYMLINK_NOFOLLOW)
-}
-
-// copyDirectoryXattrs copies a directory's extended attributes as far as this user may.
-func copyDirectoryXattrs(from, to *root, path string) {
-	source, err := from.open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return
-	}
-	defer unix.Close(source)
-	target, err := to.open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return
-	}
-	defer unix.Close(target)
-	copyXattrs(source, target)
-}
-
-// copyXattrs copies extended attributes, ACLs among them, between open files, as far as this user may.
-func copyXattrs(source, target int) {
-	names := make([]byte, 64<<10) // the most that the kernel lists
-	n, err := unix.Flistxattr(source, names)
-	if err != nil {
-		return
-	}
-	value := make([]byte, 64<<10) // the most that one can hold
-	for name := range strings.SplitSeq(strings.TrimRight(string(names[:n]), "\x00"), "\x00") {
-		if n, err := unix.Fgetxattr(source, name, value); err == nil {
-			_ = unix.Fsetxattr(target, name, value[:n], 0)
-		}
-	}
 }

@@ -314,8 +314,11 @@ func (t *placer) dress(file *File) error {
 	return nil
 }
 
-// dressDir gives a staged directory its attributes.
+// dressDir gives a staged directory its attributes. Those that no option is for come first: a part of the mode is in the ACL.
 func (t *placer) dressDir(path string, meta Meta, keepMode bool) error {
+	if t.old != nil {
+		copyDirectoryXattrs(t.old, t.staging.content, path)
+	}
 	now, err := t.staged.stat(path)
 	if err != nil {
 		return err
