@@ -224,7 +224,8 @@ options:
     description:
       - Remove from a directory at the destination what the artifact does not have, as M(ansible.posix.synchronize) does;
         also what the seeder has left out by its O(corvus.murder.murder_seed#module:exclude).
-      - With V(false) what others have put there stays. For a single file it means nothing.
+      - With V(false) what others have put there stays, as it is when the new directory takes the place of the old one. For a
+        single file it means nothing.
     type: bool
     default: false
   release:

@@ -2,32 +2,64 @@ package artifact
 
 import (
 	"errors"
+	"hash/maphash"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
 // merge keeps what the tree at Dest holds beside the artifact: files become hard links in the new tree, directories are made
-// anew with the attributes they have. What has the path of an artifact's file is replaced.
-func (t *placer) merge(from, to *root) error {
+// anew with the attributes they have. What has the path of an artifact's file is replaced. It runs more than once: what others
+// have changed in the old tree since the last time it changes in the new one too, and says so. Live is for a new tree
+// that is at Dest already: what others have changed in that one since is left as it is.
+func (t *placer) merge(from, to *root, live bool) (changed bool, err error) {
+	m := merger{placer: t, from: from, to: to, live: live, again: t.kept != nil}
+	if t.kept == nil {
+		t.kept = &kept{maphash.MakeSeed(), map[uint64]uint64{}}
+	}
 	var stat unix.Stat_t
 	if err := unix.Fstat(from.fd(), &stat); err != nil {
-		return err
+		return false, err
 	}
-	m := merger{placer: t, from: from, to: to, device: stat.Dev, privileged: mayChown()}
+	m.device, m.privileged = stat.Dev, mayChown()
 	if err := unix.Fstat(t.staging.dir.fd(), &m.apart); err != nil {
-		return err
+		return false, err
 	}
-	return m.directory("")
+	err = m.directory("")
+	return m.changed, err
 }
 
 type merger struct {
 	*placer
 	from, to *root
 	apart    unix.Stat_t // the staging, which may have come into the old tree
+	again    bool        // it is not the first time
+	live     bool
 	device   uint64
 	// Privileged users may own and empty directories for others.
 	privileged bool
+	changed    bool
+}
+
+// kept is what merge has given names in the new tree. There may be millions, so a path is only its hash here, and an inode the hash of
+// its number and the time of its birth, for others may get the number later. Should two be the same, what is there is taken for
+// others', and left as it is.
+type kept struct {
+	seed   maphash.Seed
+	inodes map[uint64]uint64
+}
+
+func (k *kept) at(path string) uint64       { return k.inodes[maphash.String(k.seed, path)] }
+func (k *kept) note(path string, id uint64) { k.inodes[maphash.String(k.seed, path)] = id }
+
+// identity is the hash of what is called name, whose inode has this number.
+func (k *kept) identity(at int, name string, number uint64) uint64 {
+	var more unix.Statx_t
+	if unix.Statx(at, name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BTIME, &more) != nil {
+		more.Btime = unix.StatxTimestamp{} // of a kernel that cannot tell
+	}
+	return maphash.Comparable(k.seed, [3]uint64{number, uint64(more.Btime.Sec), uint64(more.Btime.Nsec)})
 }
 
 // subdirectory is one to descend into; made says that it was made here and is a stranger's.
@@ -36,6 +68,8 @@ type subdirectory struct {
 	made bool
 	stat unix.Stat_t
 }
+
+func isDirectory(stat *unix.Stat_t) bool { return stat.Mode&unix.S_IFMT == unix.S_IFDIR }
 
 func (m *merger) directory(path string) error {
 	if err := m.ctx.Err(); err != nil {
@@ -62,11 +96,13 @@ func (m *merger) directory(path string) error {
 // entries links the files of a directory and makes its subdirectories.
 func (m *merger) entries(path string) (below []subdirectory, err error) {
 	names, err := m.from.names(path)
-	if err != nil {
-		return nil, m.cannot(path, err)
+	from := -1
+	if err == nil {
+		from, err = m.from.open(path, unix.O_PATH|unix.O_DIRECTORY, 0)
 	}
-	from, err := m.from.open(path, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
+	if errors.Is(err, unix.ENOENT) {
+		return nil, nil // its owner has just removed it
+	} else if err != nil {
 		return nil, m.cannot(path, err)
 	}
 	defer unix.Close(from)
@@ -83,33 +119,191 @@ func (m *merger) entries(path string) (below []subdirectory, err error) {
 			}
 			return nil, m.cannot(sub.path, err)
 		}
-		directory := sub.stat.Mode&unix.S_IFMT == unix.S_IFDIR
-		i, known := m.index()[sub.path]
-		switch {
-		case known && i >= 0 && directory:
-			err = m.replaceable(sub.path)
-		case known && !directory:
-		case !directory && isLinkName(name): // of a run that was killed
-		case !directory:
-			err = unix.Linkat(from, name, to, name, 0)
-		case sub.stat.Ino == m.apart.Ino && sub.stat.Dev == m.apart.Dev:
-			continue
-		case sub.stat.Dev != m.device:
-			err = unix.EXDEV
-		case !m.privileged && int(sub.stat.Uid) != os.Geteuid():
-			err = unix.EPERM // it could neither be made anew as it is nor emptied
-		default:
-			if !known {
-				err = unix.Mkdirat(to, name, 0o700)
-				sub.made = err == nil
-			}
-			below = append(below, sub)
-		}
-		if err != nil && !errors.Is(err, unix.EEXIST) {
+		descend, err := m.entry(from, to, name, &sub)
+		if err != nil {
 			return nil, m.cannot(sub.path, err)
 		}
+		if descend {
+			below = append(below, sub)
+		}
 	}
-	return below, nil
+	if m.again {
+		err = m.gone(path, names)
+	}
+	return below, err
+}
+
+// entry keeps what is called name, and says whether it is a directory to descend into.
+func (m *merger) entry(from, to int, name string, sub *subdirectory) (descend bool, err error) {
+	i, known := m.index()[sub.path]
+	directory := isDirectory(&sub.stat)
+	switch {
+	case known && i >= 0 && directory:
+		return false, m.replaceable(sub.path)
+	case known && !directory, !directory && isLinkName(name): // replaced, or of a run that was killed
+		return false, nil
+	case !directory:
+		return false, m.link(from, to, name, sub)
+	case sub.stat.Ino == m.apart.Ino && sub.stat.Dev == m.apart.Dev:
+		return false, nil
+	}
+	switch {
+	case sub.stat.Dev != m.device:
+		return false, unix.EXDEV
+	case !m.privileged && int(sub.stat.Uid) != os.Geteuid():
+		return false, unix.EPERM // it could neither be made anew as it is nor emptied
+	case known:
+		return true, nil
+	}
+	return m.mkdir(to, name, sub)
+}
+
+// link gives a stranger's file its name in the new tree, where an earlier one may have it.
+func (m *merger) link(from, to int, name string, sub *subdirectory) error {
+	id := m.kept.identity(from, name, sub.stat.Ino)
+	if m.kept.at(sub.path) == id {
+		return nil
+	}
+	err := unix.Linkat(from, name, to, name, 0)
+	if errors.Is(err, unix.EEXIST) {
+		now, err2 := statAt(to, name)
+		switch {
+		case err2 != nil:
+			return err2
+		case now == nil, now.Ino != sub.stat.Ino && !m.ours(sub.path, to, name, now):
+			return nil
+		case now.Ino == sub.stat.Ino:
+			m.kept.note(sub.path, id)
+			return nil
+		case isDirectory(now):
+			if err = m.drop(sub.path); err == nil {
+				err = unix.Linkat(from, name, to, name, 0)
+			}
+		default:
+			err = linkOver(from, to, name)
+		}
+	}
+	if errors.Is(err, unix.ENOENT) {
+		return nil // its owner has just removed it
+	} else if err != nil {
+		return err
+	}
+	m.kept.note(sub.path, id)
+	m.changed = true
+	return nil
+}
+
+// linkOver links a file to its name in another directory, in one step with the end of what is called so there.
+func linkOver(from, to int, name string) error {
+	temporary := linkName(name)
+	_ = unix.Unlinkat(to, temporary, 0)
+	if err := unix.Linkat(from, name, to, temporary, 0); err != nil {
+		return err
+	}
+	err := unix.Renameat(to, temporary, to, name)
+	if err != nil {
+		_ = unix.Unlinkat(to, temporary, 0)
+	}
+	return err
+}
+
+// mkdir makes a stranger's directory in the new tree. It is finished once more when it has changed since.
+func (m *merger) mkdir(to int, name string, sub *subdirectory) (descend bool, err error) {
+	err = unix.Mkdirat(to, name, 0o700)
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return false, err
+	}
+	sub.made = err == nil
+	now, err := statAt(to, name)
+	if err != nil || now == nil {
+		return false, err
+	}
+	if !isDirectory(now) {
+		if !m.ours(sub.path, to, name, now) {
+			return false, nil
+		}
+		if err := unix.Unlinkat(to, name, 0); err != nil {
+			return false, err
+		}
+		return m.mkdir(to, name, sub)
+	}
+	m.kept.note(sub.path, m.kept.identity(to, name, now.Ino))
+	if was := &sub.stat; !m.live {
+		sub.made = sub.made || now.Mode != was.Mode || now.Uid != was.Uid || now.Gid != was.Gid || now.Mtim != was.Mtim
+	}
+	m.changed = m.changed || sub.made
+	return true, nil
+}
+
+// ours says whether what has a path in the new tree was brought there by merge.
+func (m *merger) ours(path string, at int, name string, now *unix.Stat_t) bool {
+	id := m.kept.at(path)
+	return id != 0 && (!m.live || id == m.kept.identity(at, name, now.Ino))
+}
+
+// gone removes from a directory of the new tree what has left the old one, which has these names.
+func (m *merger) gone(path string, names []string) error {
+	if len(m.kept.inodes) == 0 {
+		return nil
+	}
+	there, err := m.to.names(path)
+	if err != nil {
+		return m.cannot(path, err)
+	}
+	for _, name := range there {
+		if _, found := slices.BinarySearch(names, name); found {
+			continue
+		}
+		if err := m.drop(join(path, name)); err != nil {
+			return because(err, "%s is not at %s any more, but cannot be removed from the new tree; deploy again",
+				show(join(path, name)), show(m.Dest))
+		}
+	}
+	return nil
+}
+
+// drop removes from the new tree what merge has brought to a path and below it. All else stays, and the directories that
+// hold it.
+func (m *merger) drop(path string) error {
+	i, known := m.index()[path]
+	if known && i >= 0 {
+		return nil
+	}
+	c := cursor{root: m.to}
+	defer c.close()
+	now, err := c.stat(path)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	at, name, err := c.at(path)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	ours, directory := !known && m.ours(path, at, name, &now), isDirectory(&now)
+	switch {
+	case ours && !(m.live && directory):
+		m.changed = true
+		return m.to.remove(path)
+	case !directory, !known && !ours:
+		return nil
+	}
+	names, err := m.to.names(path)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	for _, name := range names {
+		if err := m.drop(join(path, name)); err != nil {
+			return err
+		}
+	}
+	if known {
+		return nil
+	}
+	err = unix.Unlinkat(at, name, unix.AT_REMOVEDIR)
+	if errors.Is(err, unix.ENOTEMPTY) {
+		return nil
+	}
+	return ignoreMissing(err)
 }
 
 // replaceable refuses to lose the content of a directory; NewPlan has looked too, but that was a while ago.

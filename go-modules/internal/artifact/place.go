@@ -170,6 +170,7 @@ type placer struct {
 	old    *root // the tree at Dest, nil when there is none
 	oldAt  cursor
 	staged cursor
+	kept   *kept         // what merge has brought, nil before
 	stats  []unix.Stat_t // of the files that a worker has completed, where they make stamps; see files
 }
 
@@ -220,25 +221,34 @@ func (t *placer) complete() error {
 	if err := t.linkUp(); err != nil {
 		return err
 	}
-	if t.old != nil && !t.asked.Delete {
-		if err := t.merge(t.old, t.staging.content); err != nil {
-			return err
-		}
+	if _, err := t.keepStrangers(); err != nil {
+		return err
 	}
-	// Children first: filling a directory changes its time, and a mode may close it.
-	for i := len(t.torrent.Dirs) - 1; i >= 0; i-- {
-		dir := &t.torrent.Dirs[i]
-		if err := t.dressDir(dir.Path, dir.Meta, false); err != nil {
-			return err
-		}
-	}
-	if err := t.dressDir("", t.torrent.Root.Meta, !t.rootMeta().HasMode); err != nil {
+	if err := t.dressDirs(); err != nil {
 		return err
 	}
 	if err := t.approve(t.ctx); err != nil {
 		return err
 	}
-	return syncTree(t.staging.content.fd())
+	if err := syncTree(t.staging.content.fd()); err != nil {
+		return err
+	}
+	// All of this may have taken long, and strangers do not wait.
+	changed, err := t.keepStrangers()
+	if err == nil && changed {
+		if err = t.dressDirs(); err == nil {
+			err = syncTree(t.staging.content.fd())
+		}
+	}
+	return err
+}
+
+// keepStrangers brings to the staged tree what others have in the old one now, and says whether that is something new.
+func (t *placer) keepStrangers() (changed bool, err error) {
+	if t.old == nil || t.asked.Delete {
+		return false, nil
+	}
+	return t.merge(t.old, t.staging.content, false)
 }
 
 // files completes all files, many at once, and takes their stamps, so that Placed need not look at each once more.
@@ -312,6 +322,18 @@ func (t *placer) dress(file *File) error {
 	}
 	t.stats = append(t.stats, now)
 	return nil
+}
+
+// dressDirs gives the directories of the artifact their attributes.
+func (t *placer) dressDirs() error {
+	// Children first: filling a directory changes its time, and a mode may close it.
+	for i := len(t.torrent.Dirs) - 1; i >= 0; i-- {
+		dir := &t.torrent.Dirs[i]
+		if err := t.dressDir(dir.Path, dir.Meta, false); err != nil {
+			return err
+		}
+	}
+	return t.dressDir("", t.torrent.Root.Meta, !t.rootMeta().HasMode)
 }
 
 // dressDir gives a staged directory its attributes. Those that no option is for come first: a part of the mode is in the ACL.

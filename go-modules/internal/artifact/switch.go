@@ -52,7 +52,7 @@ func (t *placer) putAway(leftover, suffix string) error {
 	s := t.staging
 	if !t.asked.Delete {
 		// What came into the old tree while it was being replaced is not lost either.
-		if err := t.merge(t.old, s.content); err != nil {
+		if _, err := t.merge(t.old, s.content, true); err != nil {
 			return because(err, "%s is in place, but the old tree in %s holds files that came meanwhile and cannot be kept",
 				show(t.Dest), show(s.dir.join(leftover)))
 		}
