@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// strangersAtWork is what others have in a tree, and work is what they do there: files are replaced by a rename, a log is rotated, and
-// all kinds of things come and go.
+// strangersAtWork is what others have in a tree, and work is what they do there: files are replaced by a rename, a log is
+// rotated, and all kinds of things come and go.
 func strangersAtWork() tree {
 	return tree{
 		"f": "old", "d/f": "old", "state": "1", "d/state": "1", "own/deep/state": "1", "log": "lines", "stays": "x", "own/stays": "x",

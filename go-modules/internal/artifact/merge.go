@@ -3,7 +3,6 @@ package artifact
 import (
 	"errors"
 	"hash/maphash"
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -18,11 +17,9 @@ func (t *placer) merge(from, to *root, live bool) (changed bool, err error) {
 	if t.kept == nil {
 		t.kept = &kept{maphash.MakeSeed(), map[uint64]uint64{}}
 	}
-	var stat unix.Stat_t
-	if err := unix.Fstat(from.fd(), &stat); err != nil {
+	if m.keeping, err = newKeeping(from); err != nil {
 		return false, err
 	}
-	m.device, m.privileged = stat.Dev, mayChown()
 	if err := unix.Fstat(t.staging.dir.fd(), &m.apart); err != nil {
 		return false, err
 	}
@@ -32,19 +29,17 @@ func (t *placer) merge(from, to *root, live bool) (changed bool, err error) {
 
 type merger struct {
 	*placer
+	keeping
 	from, to *root
 	apart    unix.Stat_t // the staging, which may have come into the old tree
 	again    bool        // it is not the first time
 	live     bool
-	device   uint64
-	// Privileged users may own and empty directories for others.
-	privileged bool
-	changed    bool
+	changed  bool
 }
 
-// kept is what merge has given names in the new tree. There may be millions, so a path is only its hash here, and an inode the hash of
-// its number and the time of its birth, for others may get the number later. Should two be the same, what is there is taken for
-// others', and left as it is.
+// kept is what merge has given names in the new tree. There may be millions, so a path is only its hash here, and a file the
+// hash of its inode and the time of its birth, for others may get the inode later. Should two paths have the same hash, what is
+// there is taken for others', and left as it is.
 type kept struct {
 	seed   maphash.Seed
 	inodes map[uint64]uint64
@@ -147,12 +142,10 @@ func (m *merger) entry(from, to int, name string, sub *subdirectory) (descend bo
 	case sub.stat.Ino == m.apart.Ino && sub.stat.Dev == m.apart.Dev:
 		return false, nil
 	}
-	switch {
-	case sub.stat.Dev != m.device:
-		return false, unix.EXDEV
-	case !m.privileged && int(sub.stat.Uid) != os.Geteuid():
-		return false, unix.EPERM // it could neither be made anew as it is nor emptied
-	case known:
+	if err := m.noDirectory(&sub.stat); err != nil {
+		return false, err
+	}
+	if known {
 		return true, nil
 	}
 	return m.mkdir(to, name, sub)
@@ -316,7 +309,7 @@ func (m *merger) replaceable(path string) error {
 }
 
 func (m *merger) cannot(path string, err error) error {
-	return because(err, "%s cannot be kept in the new tree; move it away and deploy again", show(m.from.join(path)))
+	return cannotKeep(err, m.from.join(path))
 }
 
 // finish gives a stranger's directory the attributes it has in the old tree.

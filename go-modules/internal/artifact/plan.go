@@ -49,6 +49,7 @@ type Plan struct {
 	settled  bool       // Matches has found every mode and owner as it shall be
 	linkless bool       // hard links are copies, for they could not be made
 	warnings []string   // see Warnings
+	cleared  bool       // nothing at Dest is in the way, see checkConflicts
 }
 
 // NewPlan checks all that can be checked beforehand and writes nothing. Errors name the destination and say what to do.
@@ -267,10 +268,10 @@ func (p *Plan) checkMounts() error {
 	return nil
 }
 
-// checkConflicts looks for directories with content where the artifact has a file or symlink. Nothing is ever lost in one, unless
-// the option delete says so.
+// checkConflicts looks for what the tree at Dest holds and the new one could not keep: directories with content where the
+// artifact has a file or symlink, and what this user cannot bring there. Nothing is ever lost, unless the option delete says so.
 func (p *Plan) checkConflicts() error {
-	if !p.exists || p.torrent.Single || p.asked.Delete || p.unpack != nil {
+	if !p.exists || p.torrent.Single || p.asked.Delete || p.unpack != nil || p.cleared {
 		return nil
 	}
 	dest, err := openRoot(p.Dest)
@@ -300,7 +301,9 @@ func (p *Plan) checkConflicts() error {
 				"remove it first", show(dest.join(file.Path)))
 		}
 	}
-	return nil
+	err = p.checkStrangers(dest)
+	p.cleared = err == nil
+	return err
 }
 
 // Complete says whether the artifact is at Dest already: every directory, file and symlink, every byte. What else is in a

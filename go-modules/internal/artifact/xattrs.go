@@ -9,8 +9,8 @@ import (
 // acls are the names of what a directory may hand on to those that are made in it.
 var acls = []string{"system.posix_acl_access", "system.posix_acl_default"}
 
-// copyDirectoryXattrs gives a directory the extended attributes of another, and its ACLs instead of those that it has got from the
-// directory above, as far as this user may. Nothing happens where one of the two is no directory.
+// copyDirectoryXattrs gives a directory the extended attributes of another, and its ACLs instead of those that it has got from
+// the directory above, as far as this user may. Nothing happens where one of the two is no directory.
 func copyDirectoryXattrs(from, to *root, path string) {
 	source, err := from.open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {

@@ -80,7 +80,8 @@ func TestDirectoriesKeepTheirXattrs(t *testing.T) {
 	}
 }
 
-// TestDirectoriesGetNoACLsFromAbove: the directory above hands its default ACL on to what is made in it, not to what was there before.
+// TestDirectoriesGetNoACLsFromAbove: the directory above hands its default ACL on to what is made in it, not to what was there
+// before.
 func TestDirectoriesGetNoACLsFromAbove(t *testing.T) {
 	needXattrs(t, acls[1])
 	top := t.TempDir()

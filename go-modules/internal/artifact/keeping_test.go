@@ -1,0 +1,98 @@
+package artifact
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestStrangersThatCannotBeKept: the plan knows before a download what the kernel will not let a user link, and only that.
+func TestStrangersThatCannotBeKept(t *testing.T) {
+	needRoot(t, "make files that belong to someone else")
+	if strings.TrimSpace(read(t, "/proc/sys/fs/protected_hardlinks")) != "1" {
+		t.Skip("the kernel lets everybody link every file (fs.protected_hardlinks)")
+	}
+	top := t.TempDir()
+	must(t, os.Chmod(filepath.Dir(top), 0o755))
+	torrent, source := build(t, tree{"f": "new", "d/f": "new"}.write(t, top+"/src"))
+	for name, c := range map[string]struct {
+		is      tree
+		mode    fs.FileMode // of the first
+		path    string      // that belongs to root
+		deletes bool
+		kept    bool
+	}{
+		"a user's own":          {is: tree{"d/x": "x"}, mode: 0o400, kept: true},
+		"to read":               {is: tree{"d/x": "x"}, path: "d/x", mode: 0o644},
+		"in a stranger's":       {is: tree{"own/deep/x": "x"}, path: "own/deep/x", mode: 0o644},
+		"to write":              {is: tree{"d/x": "x"}, path: "d/x", mode: 0o666, kept: true},
+		"set-user-ID":           {is: tree{"d/x": "x"}, path: "d/x", mode: 0o777 | fs.ModeSetuid},
+		"set-group-ID":          {is: tree{"d/x": "x"}, path: "d/x", mode: 0o777 | fs.ModeSetgid},
+		"mandatory lock":        {is: tree{"d/x": "x"}, path: "d/x", mode: 0o666 | fs.ModeSetgid, kept: true},
+		"link":                  {is: tree{"d/x": link("../mine"), "mine": "x"}, path: "d/x"},
+		"directory":             {is: tree{"own/x": dir(0o777)}, path: "own/x"},
+		"the artifact's":        {is: tree{"d/f": "old"}, path: "d/f", mode: 0o644, kept: true},
+		"in the way of none":    {is: tree{"d": "old"}, path: "d", mode: 0o644, kept: true},
+		"to read, but it goes":  {is: tree{"d/x": "x"}, path: "d/x", mode: 0o644, deletes: true, kept: true},
+		"left by a killed run":  {is: tree{"d/.murder-0123abcd": "x"}, path: "d/.murder-0123abcd", mode: 0o644, kept: true},
+		"the artifact's folder": {is: tree{"d/x": "x"}, path: "d"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := filepath.Join(top, strings.ReplaceAll(name, " ", "-"))
+			dest := c.is.write(t, at+"/dest")
+			must(t, filepath.WalkDir(at, func(path string, _ fs.DirEntry, err error) error {
+				if path == filepath.Join(dest, c.path) && c.path != "" {
+					return err
+				}
+				return errors.Join(err, os.Lchown(path, 65534, 65534))
+			}))
+			for path := range c.is {
+				if c.mode != 0 {
+					must(t, os.Chmod(filepath.Join(dest, path), c.mode))
+				}
+			}
+			asUser(t, func(string) {
+				p := plan(t, torrent, PlaceOptions{Dest: dest, Delete: c.deletes})
+				before := p.Space()
+				transfer(t, torrent, source, p)
+				placed := p.Place(t.Context())
+				if c.kept {
+					must(t, errors.Join(before, placed))
+					return
+				}
+				for _, err := range []error{before, placed} {
+					wantError(t, err, dest+"/"+c.path+" cannot be kept in the new tree; move it away and deploy again: operation not permitted")
+				}
+			})
+		})
+	}
+}
+
+// TestImmutableStrangers: nobody can link what is immutable or append-only.
+func TestImmutableStrangers(t *testing.T) {
+	needFlags(t)
+	needRoot(t, "make files immutable")
+	for _, flag := range []string{"i", "a"} {
+		top := t.TempDir()
+		torrent, source := build(t, tree{"f": "new"}.write(t, top+"/src"))
+		dest := tree{"f": "old", "d/log": "lines"}.write(t, top+"/dest")
+		set := func(text string) {
+			change, err := parseFlags(text)
+			must(t, err)
+			must(t, change.setFlags(unix.AT_FDCWD, dest+"/d/log", false, ^uint32(0)))
+		}
+		set("+" + flag)
+		t.Cleanup(func() { set("-" + flag) }) // or the directory could not be removed
+		p := plan(t, torrent, PlaceOptions{Dest: dest})
+		want := dest + "/d/log cannot be kept in the new tree; move it away and deploy again: operation not permitted"
+		wantError(t, p.Space(), want)
+		transfer(t, torrent, source, p)
+		wantError(t, p.Place(t.Context()), want)
+		must(t, p.Discard())
+	}
+}
