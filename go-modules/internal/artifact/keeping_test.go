@@ -73,7 +73,7 @@ func TestStrangersThatCannotBeKept(t *testing.T) {
 	}
 }
 
-// TestImmutableStrangers: nobody can link what is immutable or append-only.
+// TestImmutableStrangers: nobody can link what is immutable or append-only, also where the old tree is only moved, as a backup.
 func TestImmutableStrangers(t *testing.T) {
 	needFlags(t)
 	needRoot(t, "make files immutable")
@@ -88,7 +88,7 @@ func TestImmutableStrangers(t *testing.T) {
 		}
 		set("+" + flag)
 		t.Cleanup(func() { set("-" + flag) }) // or the directory could not be removed
-		p := plan(t, torrent, PlaceOptions{Dest: dest})
+		p := plan(t, torrent, PlaceOptions{Dest: dest, Backup: true})
 		want := dest + "/d/log cannot be kept in the new tree; move it away and deploy again: operation not permitted"
 		wantError(t, p.Space(), want)
 		transfer(t, torrent, source, p)

@@ -17,13 +17,13 @@ func (p *Plan) Space() error {
 	if p.readOnly != nil {
 		return p.readOnly
 	}
-	if err := p.checkConflicts(); err != nil {
-		return err
-	}
 	if p.reuse.have == nil { // else the module has looked
 		if err := p.checkClosed(); err != nil {
 			return err
 		}
+	}
+	if err := p.checkConflicts(); err != nil {
+		return err
 	}
 	var fs unix.Statfs_t
 	home := existing(p.home)

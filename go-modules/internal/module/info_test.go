@@ -103,8 +103,8 @@ func TestInfoTellsWhatRuns(t *testing.T) {
 	}
 }
 
-// whole lists everything below the rig's directory as snapshot does, also what the daemons have; only of their logs and of a
-// download that is being written, just that it is there.
+// whole lists everything below the rig's directory as snapshot does, also what the daemons have; only of their logs, of a
+// download that is being written, and of what a tracker saves at any time, just that it is there.
 func (r *rig) whole() string {
 	r.t.Helper()
 	var all strings.Builder
@@ -112,6 +112,10 @@ func (r *rig) whole() string {
 		if err != nil || entry.Name() == "log" || entry.Name() == "content" {
 			fmt.Fprintln(&all, path)
 			return err
+		}
+		if entry.Name() == "torrents" {
+			fmt.Fprintln(&all, path)
+			return filepath.SkipDir
 		}
 		stat, err := entry.Info()
 		if err == nil {

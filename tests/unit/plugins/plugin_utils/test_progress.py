@@ -202,14 +202,14 @@ def test_tasks_that_wait_for_a_download_tell(run, programs, monkeypatch, options
     made = []
 
     class Recorded(progress.Progress):
-        def __init__(self, directory: str, tracker: str, infohash: str, every: float):
-            super().__init__(directory, tracker, infohash, every)
-            made.append((tracker, infohash, every))
+        def __init__(self, directory: str, tracker: str, infohash: str, every: float, token: str):
+            super().__init__(directory, tracker, infohash, every, token=token)
+            made.append((tracker, infohash, every, token))
 
     monkeypatch.setattr(murder_peer, "Progress", Recorded)
-    result = run("murder_peer", DOWNLOAD | options, variables, **keywords).result
+    result = run("murder_peer", DOWNLOAD | {"token": "sesame"} | options, variables, **keywords).result
     assert result["module"] == "murder_peer"
-    assert made == ([("build1:8998", INFOHASH, seconds)] if seconds else [])
+    assert made == ([("build1:8998", INFOHASH, seconds, "sesame")] if seconds else [])
 
 
 def test_seconds_that_are_none(run, programs):
