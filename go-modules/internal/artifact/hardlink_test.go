@@ -75,16 +75,7 @@ func TestHardlinksResume(t *testing.T) {
 	}
 	must(t, first.Release())
 
-	second := plan(t, torrent, o)
-	store, resumed, err := second.OpenStaging()
-	must(t, err)
-	defer store.Close()
-	have, err := Verify(t.Context(), torrent, store, 1)
-	must(t, err)
-	if !resumed || slices.Contains(have, false) {
-		t.Errorf("resumed %v, pieces %v", resumed, have)
-	}
-	must(t, second.Place(t.Context()))
+	resumesWhole(t, plan(t, torrent, o))
 	sameTree(t, listing(t, o.Dest), listing(t, src))
 	noStaging(t, top)
 }
@@ -239,17 +230,22 @@ func TestHardlinksResumeInClosedDirectories(t *testing.T) {
 				}
 			}
 			must(t, first.Release())
-			second := plan(t, torrent, o)
-			store, resumed, err := second.OpenStaging()
-			must(t, err)
-			defer store.Close()
-			have, err := Verify(t.Context(), torrent, store, 1)
-			must(t, err)
-			if !resumed || slices.Contains(have, false) {
-				t.Errorf("resumed %v, pieces %v", resumed, have)
-			}
-			must(t, second.Place(t.Context()))
+			resumesWhole(t, plan(t, torrent, o))
 			noStaging(t, top)
 		})
 	}
+}
+
+// resumesWhole places what an earlier run has left in the staging, of which no piece may be missing.
+func resumesWhole(t *testing.T, p *Plan) {
+	t.Helper()
+	store, resumed, err := p.OpenStaging()
+	must(t, err)
+	defer store.Close()
+	have, err := Verify(t.Context(), p.torrent, store, 1)
+	must(t, err)
+	if !resumed || slices.Contains(have, false) {
+		t.Errorf("resumed %v, pieces %v", resumed, have)
+	}
+	must(t, p.Place(t.Context()))
 }
