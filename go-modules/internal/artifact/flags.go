@@ -174,19 +174,19 @@ func (p *Plan) checkClosedIn(dest *root, dir string) error {
 	var below []string
 	for _, name := range names {
 		path := join(dir, name)
-		var stat unix.Statx_t // tells of both flags, for the price of lstat(2)
 		at, name, err := c.at(path)
-		if err == nil {
-			err = unix.Statx(at, name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE, &stat)
-		}
 		if err != nil {
 			continue
 		}
-		if flags := uint32(stat.Attributes) & flagsOfClosing; flags != 0 {
+		flags, directory, err := closing(at, name)
+		if err != nil {
+			continue
+		}
+		if flags != 0 {
 			return fault(unix.EPERM, "Destination %s holds %s, which has the attribute %s and cannot be replaced; "+
 				"take that from it first (chattr -R -ia %s)", show(p.Dest), show(path), showFlags(flags), show(p.Dest))
 		}
-		if stat.Mode&unix.S_IFMT == unix.S_IFDIR {
+		if directory {
 			below = append(below, path)
 		}
 	}
@@ -196,6 +196,14 @@ func (p *Plan) checkClosedIn(dest *root, dir string) error {
 		}
 	}
 	return nil
+}
+
+// closing tells which of the flags of closing something has, and whether it is a directory, for the price of lstat(2): statx(2) has the
+// two under the same bits.
+func closing(at int, name string) (flags uint32, directory bool, err error) {
+	var stat unix.Statx_t
+	err = unix.Statx(at, name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE, &stat)
+	return uint32(stat.Attributes) & flagsOfClosing, stat.Mode&unix.S_IFMT == unix.S_IFDIR, err
 }
 
 // closeFlags sets the flags that can be set only when all else is done, on an artifact that is in place beneath top, and brings

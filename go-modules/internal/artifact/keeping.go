@@ -38,9 +38,7 @@ func (k *keeping) noDirectory(stat *unix.Stat_t) error {
 // noLink says why the kernel will not link a file, as far as that can be known beforehand: see protected_hardlinks in
 // proc_sys_fs(5).
 func (k *keeping) noLink(at int, name string, stat *unix.Stat_t) error {
-	const closed = unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND
-	var more unix.Statx_t
-	if unix.Statx(at, name, unix.AT_SYMLINK_NOFOLLOW, 0, &more) == nil && more.Attributes&closed != 0 {
+	if closed, _, err := closing(at, name); err == nil && closed != 0 {
 		return unix.EPERM
 	}
 	const setGroup = unix.S_ISGID | unix.S_IXGRP

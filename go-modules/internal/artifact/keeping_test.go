@@ -15,6 +15,7 @@ import (
 func TestStrangersThatCannotBeKept(t *testing.T) {
 	needRoot(t, "make files that belong to someone else")
 	if strings.TrimSpace(read(t, "/proc/sys/fs/protected_hardlinks")) != "1" {
+		// It is the whole machine's setting, so a test leaves it alone: there is nothing to foresee then, and make test counts it as skipped.
 		t.Skip("the kernel lets everybody link every file (fs.protected_hardlinks)")
 	}
 	top := t.TempDir()

@@ -24,7 +24,8 @@ func aclFor(bits uint16) string {
 	return string(acl)
 }
 
-// needXattrs skips a test where the filesystem cannot have these attributes. There is nothing to keep on such a one.
+// needXattrs skips a test where the filesystem cannot have these attributes. There is nothing to keep on such a one, and make test
+// counts the test as skipped.
 func needXattrs(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
