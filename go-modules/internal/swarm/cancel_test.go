@@ -23,7 +23,7 @@ func TestCancelFindsEveryQueue(t *testing.T) {
 	if o.cancel(spec(1)) {
 		t.Error("a block was cancelled twice")
 	}
-	if got := o.next(true, nil); got.serve || !u.free() {
+	if got := o.next(true, false, nil); got.serve || !u.free() {
 		t.Errorf("after both blocks were cancelled: %+v", got)
 	}
 }

@@ -48,10 +48,10 @@ func TestHavesGoAlongWithBlocks(t *testing.T) {
 		c.rank = announce.NoRank + 1
 		s.release(c, 3)
 	}
-	if n := child.out.next(false, nil); len(n.msgs) != 2 || !n.serve || len(child.haves) > 0 || len(child.held) > 0 {
+	if n := child.out.next(false, false, nil); len(n.msgs) != 2 || !n.serve || len(child.haves) > 0 || len(child.held) > 0 {
 		t.Errorf("who waited for piece 3 gets %+v, want two have messages and the block", n)
 	}
-	if n := other.out.next(false, nil); len(n.msgs) > 0 || n.serve || len(other.haves) != 2 {
+	if n := other.out.next(false, false, nil); len(n.msgs) > 0 || n.serve || len(other.haves) != 2 {
 		t.Errorf("who did not wait gets %+v", n)
 	}
 }

@@ -32,7 +32,7 @@ func TestOneOfTwoSeedersIsTheOrigin(t *testing.T) {
 		}
 	}
 	told := map[pp.MessageType]int{}
-	for _, m := range first.out.next(false, nil).msgs {
+	for _, m := range first.out.next(false, false, nil).msgs {
 		told[m.Type]++
 	}
 	if owes := s.picker.Owes(first.id); told[pp.Extended] != 1 || owes != startDepth {
@@ -40,7 +40,7 @@ func TestOneOfTwoSeedersIsTheOrigin(t *testing.T) {
 			told[pp.Extended], owes, startDepth)
 	}
 	s.ask(second)
-	for _, m := range second.out.next(false, nil).msgs {
+	for _, m := range second.out.next(false, false, nil).msgs {
 		if m.Type != pp.Request {
 			t.Errorf("the second was told %v", m.Type)
 		}

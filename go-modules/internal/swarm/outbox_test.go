@@ -19,7 +19,7 @@ func TestOutboxSendsEveryMessageOnce(t *testing.T) {
 		var last turn
 		next, want := 0, 0
 		for range rapid.IntRange(1, 20).Draw(t, "turns") {
-			now := o.next(true, last.msgs)
+			now := o.next(true, false, last.msgs)
 			for range rapid.IntRange(0, 2*keptMessages).Draw(t, "messages") { // while the writer writes what it has taken
 				o.send(pp.Message{Type: pp.Have, Index: pp.Integer(next)})
 				next++
@@ -32,14 +32,14 @@ func TestOutboxSendsEveryMessageOnce(t *testing.T) {
 			}
 			last = now
 		}
-		if rest := len(o.next(true, last.msgs).msgs); want+rest != next {
+		if rest := len(o.next(true, false, last.msgs).msgs); want+rest != next {
 			t.Fatalf("%d of %d messages came", want+rest, next)
 		}
 	})
 }
 
 // TestOutboxServesInTheOrderAsked queues any blocks between turns, and demands them in the order in which they were asked
-// for, those that go before extras first, and extras among themselves. Their pieces are in any order, so that no sorted
+// for, those that go before extras first unless one is overdue, and extras among themselves. Their pieces are in any order, so that no sorted
 // queue passes.
 func TestOutboxServesInTheOrderAsked(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -60,10 +60,10 @@ func TestOutboxServesInTheOrderAsked(t *testing.T) {
 				serves = append(serves, a)
 			}
 		}
-		turn := func(allowed bool) {
-			got := o.next(allowed, nil)
+		turn := func(free, overdue bool) {
+			got := o.next(free, overdue, nil)
 			from := &serves
-			if len(serves) == 0 && allowed {
+			if len(extras) > 0 && (overdue || (len(serves) == 0 && free)) {
 				from = &extras
 			}
 			if got.serve != (len(*from) > 0) {
@@ -73,17 +73,20 @@ func TestOutboxServesInTheOrderAsked(t *testing.T) {
 				t.Fatalf("block %v comes, want the first of %v", got.block, *from)
 			}
 			*from = slices.Delete(*from, 0, min(1, len(*from)))
+			if got.extras != (len(extras) > 0) {
+				t.Fatalf("extras wait: %v; there are %d", got.extras, len(extras))
+			}
 		}
 		for range rapid.IntRange(1, 20).Draw(t, "turns") {
 			for range rapid.IntRange(0, 12).Draw(t, "blocks") {
 				ask(rapid.Bool().Draw(t, "extra"))
 			}
 			for range rapid.IntRange(0, 12).Draw(t, "served") {
-				turn(rapid.Bool().Draw(t, "extras may be sent"))
+				turn(rapid.Bool().Draw(t, "the uplink is free"), rapid.IntRange(0, 4).Draw(t, "overdue") == 0)
 			}
 		}
 		for len(serves)+len(extras) > 0 {
-			turn(true)
+			turn(true, false)
 		}
 	})
 }
@@ -93,8 +96,8 @@ func TestOutboxKeepsLittleRoom(t *testing.T) {
 	for range 10 * keptMessages {
 		o.send(pp.Message{Type: pp.Have})
 	}
-	many := o.next(true, nil)
-	o.next(true, many.msgs)
+	many := o.next(true, false, nil)
+	o.next(true, false, many.msgs)
 	if room := cap(o.msgs); room > keptMessages {
 		t.Errorf("room for %d messages is kept, more than %d", room, keptMessages)
 	}
@@ -126,7 +129,7 @@ func TestWhoDoesNotReadIsDropped(t *testing.T) {
 					s.handle(event{c: c, msg: m})
 				}
 				if most = max(most, len(c.out.msgs)); row.read {
-					c.out.next(false, nil)
+					c.out.next(false, false, nil)
 				}
 			}
 			if ended := s.conns[c.id] == nil; ended != row.ends {

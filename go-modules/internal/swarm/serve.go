@@ -20,8 +20,8 @@ const (
 )
 
 // outbox is what waits to be sent on one connection: messages first, then blocks in the order in
-// which they were asked for, those of stripes that we feed the peer before others. Sending never blocks the
-// swarm's goroutine.
+// which they were asked for, those of stripes that we feed the peer before others that have not waited for too long. Sending
+// never blocks the swarm's goroutine.
 type outbox struct {
 	uplink  *uplink
 	mu      sync.Mutex
@@ -137,13 +137,14 @@ type turn struct {
 	block  asked
 	serve  bool // there is a block
 	extra  bool // it is an extra
-	extras bool // there are extras that had to wait
+	extras bool // there are extras that have to wait
 	closed bool
 }
 
-// next takes all messages and one block from the queue, an extra only if that is allowed. The messages of the turn before, which
-// have been sent, make room for those that come now: without that, they were half of all that a peer allocated.
-func (o *outbox) next(extra bool, sent []pp.Message) turn {
+// next takes all messages and one block from the queue: an extra if one is overdue, or if the uplink is free and nothing else waits. The
+// messages of the turn before, which have been sent, make room for those that come now: without that, they were half of all that a peer
+// allocated.
+func (o *outbox) next(free, overdue bool, sent []pp.Message) turn {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	t := turn{msgs: o.msgs, closed: o.closed}
@@ -153,17 +154,17 @@ func (o *outbox) next(extra bool, sent []pp.Message) turn {
 		o.msgs = sent[:0]
 	}
 	switch {
+	case len(o.extras) > 0 && (overdue || (free && len(o.serves) == 0)):
+		o.count(len(o.serves) > 0)
+		t.block, t.serve, t.extra = o.extras[0], true, true
+		o.extras = o.extras[1:]
 	case len(o.serves) > 0:
 		t.block, t.serve = o.serves[0], true
 		o.serves = o.serves[1:]
-	case len(o.extras) > 0 && extra:
-		o.count(false)
-		t.block, t.serve, t.extra = o.extras[0], true, true
-		o.extras = o.extras[1:]
 	default: // what was taken before has been written by now
 		o.count(false)
-		t.extras = len(o.extras) > 0
 	}
+	t.extras = len(o.extras) > 0
 	return t
 }
 
@@ -200,7 +201,7 @@ func (s *Swarm) writer(ctx context.Context, c *conn) {
 	var t turn
 	for {
 		overdue := !until.IsZero() && !time.Now().Before(until)
-		t = c.out.next(overdue || s.uplink.free(), t.msgs)
+		t = c.out.next(s.uplink.free(), overdue, t.msgs)
 		until = t.bound(until)
 		if t.closed || ctx.Err() != nil {
 			return

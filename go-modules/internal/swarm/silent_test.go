@@ -28,7 +28,7 @@ func fedBy(t *testing.T) (*Swarm, *conn) {
 // there.
 func said(s *Swarm, c *conn, kinds ...pp.MessageType) map[pp.MessageType][]policy.Block {
 	list := map[pp.MessageType][]policy.Block{}
-	for _, m := range c.out.next(false, nil).msgs {
+	for _, m := range c.out.next(false, false, nil).msgs {
 		if slices.Contains(kinds, m.Type) {
 			list[m.Type] = slices.AppendSeq(list[m.Type], s.blocks(m.RequestSpec()))
 		}

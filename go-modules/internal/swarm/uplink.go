@@ -33,12 +33,13 @@ func (u *uplink) count(busy bool) {
 func (u *uplink) free() bool { return u.busy.Load() == 0 }
 
 // bound returns until when extras wait after a turn, until when they did before it: zero if none do. Whatever else is sent to
-// the same peer meanwhile changes nothing about it: one that we ask for something gets messages many times a second.
+// the same peer meanwhile changes nothing about it: one that we ask for something gets messages many times a second, and one
+// that we feed gets blocks all the time.
 func (t turn) bound(until time.Time) time.Time {
 	switch {
-	case t.extra || (!t.serve && !t.extras): // one is sent, or none is left
+	case t.extra || !t.extras: // one is sent, or none is left
 		return time.Time{}
-	case t.extras && until.IsZero():
+	case until.IsZero():
 		return time.Now().Add(extrasWait)
 	}
 	return until

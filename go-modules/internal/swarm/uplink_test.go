@@ -28,23 +28,23 @@ func TestExtrasWait(t *testing.T) {
 	if u.free() {
 		t.Error("the uplink is free although a block waits")
 	}
-	if got := b.next(u.free(), nil); got.serve || !got.extras {
+	if got := b.next(u.free(), false, nil); got.serve || !got.extras {
 		t.Errorf("an extra did not wait: %+v", got)
 	}
-	if got := a.next(u.free(), nil); !got.serve || got.block.RequestSpec != spec(2) {
+	if got := a.next(u.free(), false, nil); !got.serve || got.block.RequestSpec != spec(2) {
 		t.Errorf("the block of a peer that we feed is not next: %+v", got)
 	}
 	if u.free() {
 		t.Error("the uplink is free while a block is being written")
 	}
 	freed := u.idle.Signaled()
-	a.next(u.free(), nil) // it was written
+	a.next(u.free(), false, nil) // it was written
 	select {
 	case <-freed:
 	default:
 		t.Error("nobody was told that the uplink is free")
 	}
-	if got := b.next(u.free(), nil); !got.serve || got.block.RequestSpec != spec(1) {
+	if got := b.next(u.free(), false, nil); !got.serve || got.block.RequestSpec != spec(1) {
 		t.Errorf("the extra is not next on a free uplink: %+v", got)
 	}
 }
@@ -139,4 +139,46 @@ func TestExtrasAreSentInTheEnd(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestExtrasAmongOwnBlocks: they do not wait until a peer has got all that we feed it, which may be at the end of the artifact.
+func TestExtrasAmongOwnBlocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const fed, extras = 100, 3
+		s := &Swarm{cfg: Config{Torrent: &artifact.Torrent{}, Store: zeros{}, Log: slog.New(slog.DiscardHandler)}}
+		nc, peer := net.Pipe()
+		c := &conn{nc: nc, out: newOutbox(&s.uplink)}
+		ctx, end := context.WithCancel(t.Context())
+		defer func() { end(); c.close(); _ = peer.Close() }()
+		for n := range fed {
+			c.out.serve(asked{RequestSpec: spec(n)}, false)
+		}
+		for n := range extras {
+			c.out.serve(asked{RequestSpec: spec(fed + n)}, true)
+		}
+		go s.writer(ctx, c)
+		began, block := time.Now(), time.NewTicker(extrasWait/10)
+		dec := pp.Decoder{R: bufio.NewReader(peer), MaxLength: minMaxMessage}
+		for n, own, next := 0, 0, fed; n < fed+extras; n++ {
+			<-block.C // the peer's link takes so long for one
+			var m pp.Message
+			if err := dec.Decode(&m); err != nil {
+				t.Fatal(err)
+			}
+			want := &own
+			if int(m.Index) >= fed {
+				want = &next
+			}
+			if int(m.Index) != *want {
+				t.Fatalf("block %d comes, want %d", m.Index, *want)
+			}
+			*want++
+			if due := time.Duration(next-fed+1) * extrasWait * 6 / 5; next < fed+extras && time.Since(began) > due {
+				t.Fatalf("%d blocks out of turn have come after %s", next-fed, time.Since(began))
+			}
+		}
+		if synctest.Wait(); !s.uplink.free() {
+			t.Error("the uplink is not free although all is sent")
+		}
+	})
 }
