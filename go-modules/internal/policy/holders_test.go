@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -125,6 +126,39 @@ func TestOriginEndsWhatItFeeds(t *testing.T) {
 	slowHolder(p)
 	if got := pieces(p.Pick(origin, 9)); !slices.Equal(got, []int{0, 0}) {
 		t.Errorf("the origin was asked for blocks of pieces %v, want those of its own stripe", got)
+	}
+}
+
+// TestStarvingPeerStaysInTheFlow: what it asks the origin for when nothing comes is no farther ahead than the stripes have come, as
+// long as there is anything of that; for those whom it feeds ask ahead for what follows the last that it has.
+func TestStarvingPeerStaysInTheFlow(t *testing.T) {
+	for name, test := range map[string]struct{ has, most int }{"nobody has anything": {0, 2 * lookahead}, "others have some": {200, 200}} {
+		different := map[int]bool{}
+		for range 100 {
+			p := newStriped(4000, 1000)
+			for i := range test.has {
+				p.PeerHas(first, i)
+			}
+			p.cfg.Rand = rand.New(rand.NewPCG(rand.Uint64(), 1))
+			p.flowing, p.quiet = true, patience*silences*mostUsual
+			got := pieces(p.Pick(origin, 9))
+			if len(got) != 1 || got[0] >= test.most {
+				t.Fatalf("%s: the origin was asked for pieces %v, want one before %d", name, got, test.most)
+			}
+			different[got[0]] = true
+		}
+		if len(different) < 10 {
+			t.Errorf("%s: 100 peers asked the origin for %d different pieces", name, len(different))
+		}
+	}
+	p := newStriped(4000, 1000)
+	p.have.add(0)
+	for i := range 3999 {
+		p.fresh.remove(i)
+	}
+	p.flowing, p.quiet = true, patience*silences*mostUsual
+	if got := pieces(p.Pick(origin, 9)); !slices.Equal(got, []int{3999}) {
+		t.Errorf("the origin was asked for pieces %v, want the only one that is left", got)
 	}
 }
 

@@ -121,10 +121,9 @@ func (p *Picker) choose(id PeerID, pr *peer) (piece int, turn bool) {
 	}
 	if id == p.origin {
 		if p.starving() {
-			c = choice{best: -1, left: 1}
-			p.anywhere(&c, pr)
+			return p.reached(pr), false
 		}
-		return c.best, false
+		return -1, false
 	}
 	for s := range p.stripes {
 		if allowed := p.allowed(&p.stripes[s]); c.best < 0 && allowed > 0 && p.straying(s) < allowed {
@@ -133,6 +132,27 @@ func (p *Picker) choose(id PeerID, pr *peer) (piece int, turn bool) {
 		}
 	}
 	return c.best, false
+}
+
+// reached finds a piece to ask the origin for when nothing comes: any that the stripes have come as far as among our neighbours,
+// or else one of the next. One far ahead would not only come too early: whoever is fed by us takes it that all before it is there,
+// and asks ahead for what follows it (see upcoming). It is a random one, for those who starve together are to ask for different ones.
+func (p *Picker) reached(pr *peer) int {
+	front := -1
+	for s := range p.stripes {
+		front = max(front, p.stripes[s].front)
+	}
+	first := p.low << 6
+	c := choice{best: -1, left: 1}
+	for _, to := range []int{front + 1, max(front, first) + lookahead*len(p.stripes), p.cfg.Pieces} {
+		start := first + p.cfg.Rand.IntN(max(1, to-first))
+		p.scan(&c, pr, -1, start, to)
+		p.scan(&c, pr, -1, 0, min(start, to))
+		if c.best >= 0 {
+			break
+		}
+	}
+	return c.best
 }
 
 // choice is the search for the rarest piece among the first that are looked at; of equals it takes
