@@ -18,6 +18,7 @@ const (
 	evHave     // everybody hears of a piece of node
 	evAside    // node stays out of the trees, or not any more
 	evMissing  // node asks the tracker for a feeder
+	evOverdue  // what was asked out of turn on conn has waited for long enough
 	evTick
 )
 

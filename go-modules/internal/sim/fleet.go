@@ -174,9 +174,9 @@ func (w *world) leave(n *node) {
 
 // hush drops what a connection would send.
 func (w *world) hush(c *conn) {
-	c.extras, c.held = nil, nil
+	c.extras, c.held, c.until = nil, nil, 0
 	if len(c.queue) > 0 {
-		c.queue = c.queue[:0]
+		c.queue, c.extra = c.queue[:0], 0
 		w.fallSilent(c)
 	}
 }

@@ -16,7 +16,8 @@ type conn struct {
 
 	queue  []policy.Block // what peer asked for and me has not sent, the block under way included
 	extras []policy.Block // what peer asked for out of turn and has to wait
-	extra  bool           // the block under way is one of these
+	until  int64          // so long; 0: nothing does
+	extra  int            // so many of the first in the queue are such
 	slow   bool           // peer takes much less than others
 	held   []policy.Block // what peer asked for and me does not have yet
 	haves  []int          // pieces that peer is to be told of
@@ -77,11 +78,17 @@ func without(list []*conn, c *conn) []*conn {
 func (w *world) dequeue(c *conn, blk policy.Block) {
 	if i := slices.Index(c.queue, blk); i > 0 {
 		c.queue = slices.Delete(c.queue, i, i+1)
+		if i < c.extra {
+			c.extra--
+		}
 	}
 	for _, waiting := range []*[]policy.Block{&c.extras, &c.held} {
 		if i := slices.Index(*waiting, blk); i >= 0 {
 			*waiting = slices.Delete(*waiting, i, i+1)
 		}
+	}
+	if len(c.extras) == 0 {
+		c.until = 0
 	}
 }
 
@@ -89,7 +96,7 @@ func (w *world) dequeue(c *conn, blk policy.Block) {
 func (w *world) sentBlock(c *conn) {
 	blk := c.queue[0]
 	c.queue = c.queue[:copy(c.queue, c.queue[1:])]
-	c.extra = false
+	c.extra = max(0, c.extra-1)
 	if len(c.queue) == 0 {
 		w.fallSilent(c)
 	} else {

@@ -10,6 +10,8 @@ import (
 const (
 	tickEvery    = 250 * time.Millisecond // as in the engine
 	snubbedAfter = 10 * time.Second
+	extrasWait   = 500 * time.Millisecond
+	maxRequest   = 128 << 10
 	worthPacket  = 32   // have messages
 	standing     = 1e-3 // of its link is what a stalled host still uses
 	untoldTicks  = 8    // after which any are sent
@@ -82,6 +84,8 @@ func (w *world) handle(e event) {
 		w.setLink(n, n.up*standing, n.down*standing)
 	case evResume:
 		w.setLink(n, n.up/standing, n.down/standing)
+	case evOverdue:
+		w.overdue(e.conn)
 	case evMissing:
 		w.announce(n)
 	case evAnnounce:
@@ -294,7 +298,6 @@ func (w *world) tick(n *node) {
 			c.depth = 1
 		}
 		c.owed = owes
-		w.admitOne(c) // the engine's patience, half of it
 	}
 	w.askAll(n, 0)
 	w.shareUp(n)

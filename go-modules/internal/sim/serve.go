@@ -17,7 +17,43 @@ func (w *world) serve(c *conn, blk policy.Block) {
 	default:
 		c.extras = append(c.extras, blk)
 		w.admit(c.me)
+		w.await(c)
 	}
+}
+
+// await notes until when what was asked out of turn waits.
+func (w *world) await(c *conn) {
+	if len(c.extras) > 0 && c.until == 0 {
+		c.until = w.now + int64(extrasWait)
+		w.at(c.until, event{kind: evOverdue, conn: c})
+	}
+}
+
+// overdue sends the first request of those that have waited for long enough, after the block under way.
+func (w *world) overdue(c *conn) {
+	switch {
+	case c.until != w.now: // it was sent, or taken back
+	case len(c.queue) == 0:
+		w.admitOne(c)
+	default:
+		first := w.firstExtra(c)
+		c.queue = slices.Insert(c.queue, 1, first...)
+		if c.extra > 0 {
+			c.extra += len(first)
+		}
+		w.await(c)
+	}
+}
+
+// firstExtra takes the first request of those that wait, which is for several blocks as the engine makes it.
+func (w *world) firstExtra(c *conn) []policy.Block {
+	n := 1
+	for n < len(c.extras) && n*w.cfg.BlockSize < maxRequest && c.extras[n].Piece == c.extras[0].Piece && c.extras[n].Index == c.extras[n-1].Index+1 {
+		n++
+	}
+	first := slices.Clone(c.extras[:n])
+	c.extras, c.until = slices.Delete(c.extras, 0, n), 0
+	return first
 }
 
 // feeds tells whether the peer has chosen this host to feed it the stripe of a piece.
@@ -32,7 +68,7 @@ func (w *world) admit(n *node) {
 		return
 	}
 	n.findSlow()
-	if slices.ContainsFunc(n.sending, func(c *conn) bool { return !c.extra && !c.slow }) {
+	if slices.ContainsFunc(n.sending, func(c *conn) bool { return len(c.queue) > c.extra && !c.slow }) {
 		return
 	}
 	for _, c := range n.conns {
@@ -54,15 +90,16 @@ func (n *node) findSlow() {
 	}
 }
 
-// admitOne sends a block that was asked for out of turn if the connection is idle.
+// admitOne sends a request that was made out of turn if the connection is idle.
 func (w *world) admitOne(c *conn) {
 	if len(c.extras) == 0 || len(c.queue) > 0 {
 		return
 	}
-	blk := c.extras[0]
-	c.extras = slices.Delete(c.extras, 0, 1)
-	c.extra = true
-	w.enqueue(c, blk)
+	for _, blk := range w.firstExtra(c) {
+		c.extra++
+		w.enqueue(c, blk)
+	}
+	w.await(c)
 }
 
 // release serves the requests that have waited for a piece.

@@ -8,11 +8,12 @@
 //   - A host has an uplink and a downlink of so many bytes a second; between them is nothing but latency,
 //     the same between any two hosts. Nothing is lost.
 //   - A connection sends the blocks it was asked for in order, as the engine does; those that were asked for out of turn
-//     when nobody waits whom the host feeds. All connections
+//     when nobody waits whom the host feeds, and after half a second in any case, a request at a time. All connections
 //     that have something to send share their host's uplink equally, and those that bring something
 //     share the downlink; what one cannot use because of its other end, the rest share (one round
 //     of this, two when a connection has sent all, not the full max-min fairness; the result never exceeds a link). That is what TCP
-//     does on the average of many round trips: there is no slow start and no unfairness.
+//     does on the average of many round trips: there is no slow start and no unfairness, and so the origin does nothing
+//     to keep the roots of the stripes in step (swarm/balance.go).
 //   - A block counts as received, a message as arrived, one latency after it was sent. Messages take no
 //     bandwidth.
 //   - A piece is verified Verify after its last block. Whoever asked for it ahead gets it then; those whom the host feeds

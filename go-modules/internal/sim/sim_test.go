@@ -108,7 +108,7 @@ func TestSlowPeer(t *testing.T) {
 		hosts, every int
 		mbits        float64
 		most         float64
-	}{{11, 1, 5, 1.14}, {11, 1, 10, 1.13}, {11, 1, 30, 1.25}, {30, 7, 10, 1.16}} {
+	}{{11, 1, 5, 1.14}, {11, 1, 10, 1.13}, {11, 1, 30, 1.35}, {30, 7, 10, 1.16}} {
 		for slow := 0; slow < test.hosts; slow += test.every {
 			cfg := fleet(test.hosts, 100, 64<<10)
 			cfg.Pieces = 1709 // 112 MB
@@ -169,8 +169,8 @@ func TestThinLinks(t *testing.T) {
 // allow 1.18 at best. Trees of fixed shape are not made for that; a mesh takes as long. A seed changes much, so several are tried.
 func TestUnequalLinks(t *testing.T) {
 	t.Parallel()
-	const seeds = 3
-	sum := 0.0
+	const seeds = 8
+	last, copies := 0.0, 0.0
 	for seed := range seeds {
 		cfg := fleet(60, 20, 128<<10)
 		cfg.Seed = uint64(seed)
@@ -180,11 +180,11 @@ func TestUnequalLinks(t *testing.T) {
 			}
 		}
 		r := Run(cfg)
-		most{3.5, 1.4, 0.005}.check(t, r)
-		sum += r.Last
+		most{3.5, 1.6, 0.005}.check(t, r)
+		last, copies = last+r.Last/seeds, copies+r.Copies/seeds
 	}
-	if mean := sum / seeds; mean > 3 {
-		t.Errorf("the last is done after %.3f on the average, want at most 3", mean)
+	if last > 3 || copies > 1.4 {
+		t.Errorf("the last is done after %.3f on the average and the seeder sends %.3f copies, want at most 3 and 1.4", last, copies)
 	}
 }
 
