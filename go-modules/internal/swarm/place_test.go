@@ -201,6 +201,36 @@ func TestStepAside(t *testing.T) {
 	}
 }
 
+// TestWhoStoodStillDoesNotStepAside: parents get pieces, and nothing of what they were asked for has come. That is our link, unless
+// this process had no time to take it.
+func TestWhoStoodStillDoesNotStepAside(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		s := ranked(t, 4, 11, 0, 5)
+		for _, c := range s.conns {
+			c.choked, c.reqq, c.maxRequest, c.depth = false, defaultReqq, maxRequest, startDepth
+			s.picker.SetChoked(c.id, false)
+		}
+		pieces := s.cfg.Torrent.NumPieces()
+		for had := 0; had+4 <= pieces; had += 4 {
+			for _, c := range s.conns {
+				for piece := had; piece < had+4; piece++ {
+					s.picker.PeerHas(c.id, piece)
+				}
+				s.ask(c)
+			}
+			if s.ticked = time.Now(); late {
+				s.ticked = s.ticked.Add(-2 * pausedFor)
+			}
+			if err := s.tick(t.Context(), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s.place.away == late {
+			t.Errorf("its ticks were late: %v; it stays out of the trees: %v", late, s.place.away)
+		}
+	}
+}
+
 // TestPaused: a tick that comes much too late says that this process stood still, and the one after it does not.
 func TestPaused(t *testing.T) {
 	s := ranked(t, 6, 11, 2, 7)
