@@ -227,6 +227,27 @@ func TestFinishedCountsWhoCameWithEverything(t *testing.T) {
 	}
 }
 
+// TestFinishedAnew: that everybody completed before the torrent was withdrawn says nothing about those that come after it is
+// registered again.
+func TestFinishedAnew(t *testing.T) {
+	r := registered(t, Config{Expect: 2})
+	for _, swarm := range []int{0, 1} {
+		r.mustDecide(t, seederSays(announce.Started))
+		for n := 1; n <= 2; n++ {
+			r.mustDecide(t, own(n, 100, announce.Started))
+			if got := r.mustDecide(t, own(n, 0, announce.Completed)).finished; got != (n == 2) {
+				t.Errorf("swarm %d: finished is %v when %d of 2 have completed", swarm, got, n)
+			}
+		}
+		if err := r.withdraw(sample.Infohash, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.register(sample); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestFarewellOfWhoWasReplaced: a program that has taken the address of one that is gone stays, with its rank, when the
 // farewell of that one comes late; what that one sent counts.
 func TestFarewellOfWhoWasReplaced(t *testing.T) {

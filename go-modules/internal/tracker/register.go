@@ -41,6 +41,7 @@ func (s *Server) register(info announce.Torrent) error {
 	if known {
 		again := *old
 		again.withdrawn, again.reason = time.Time{}, ""
+		again.swarm.completed = 0 // those that are expected are to complete again
 		next[info.Infohash] = &again
 	} else {
 		if len(next) >= s.limits.torrents && !dropWithdrawn(next) {

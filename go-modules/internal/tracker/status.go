@@ -31,7 +31,7 @@ type TorrentStatus struct {
 	Interval    float64      `json:"interval"`            // seconds between two announces of a peer
 	Seeders     int          `json:"seeders"`
 	Leechers    int          `json:"leechers"`
-	Completed   int          `json:"completed"`  // peers that ever completed, or came with everything
+	Completed   int          `json:"completed"`  // peers that have completed, or came with everything, since it was registered last
 	Uploaded    int64        `json:"uploaded"`   // bytes sent by all peers, also those that are gone
 	Downloaded  int64        `json:"downloaded"` // bytes received by all peers, also those that are gone
 	Peers       []PeerStatus `json:"peers"`      // by address

@@ -62,7 +62,7 @@ type swarm struct {
 	sessions map[identity]session
 
 	seeders              int
-	completed            int   // peers that ever did, or came with everything
+	completed            int   // peers that did, or came with everything, since the last registration
 	uploaded, downloaded int64 // bytes, by all sessions
 }
 
