@@ -38,8 +38,9 @@ type Request struct {
 	Event                      Event
 	// NumWant is how many peers are wanted; 0 leaves it to the tracker, a negative number means none.
 	NumWant int
-	// Away tells this project's tracker that the peer stays out of the trees, for it is too slow for them.
-	Away bool
+	// Away tells this project's tracker that the peer stays out of the trees, for it is too slow for them, and how many KiB a second came to
+	// it when it left them; 0: it is in them.
+	Away int
 	// Origin tells this project's tracker that the peer is the seeder of the artifact, not one that came with all of it.
 	Origin bool
 }

@@ -98,8 +98,8 @@ func (c *Client) Announce(ctx context.Context, r Request) (Response, error) {
 	if r.NumWant != 0 {
 		q.addInt("numwant", int64(max(r.NumWant, 0)))
 	}
-	if r.Away {
-		q.addInt("away", 1)
+	if r.Away > 0 {
+		q.addInt("away", int64(r.Away))
 	}
 	if r.Origin {
 		q.addInt("origin", 1)

@@ -30,7 +30,7 @@ func TestAnnounceSendsEverything(t *testing.T) {
 		fmt.Fprint(w, empty)
 	})
 	request := Request{IP: "2001:db8::1", Port: 10000, Uploaded: 1, Downloaded: 2, Left: 3, Event: Started, NumWant: 7}
-	request.Away, request.Origin = true, true
+	request.Away, request.Origin = 11500, true
 	for i := range request.Infohash {
 		request.Infohash[i], request.PeerID[i] = byte(i*13), byte(255-i)
 	}
@@ -40,7 +40,7 @@ func TestAnnounceSendsEverything(t *testing.T) {
 	}
 	for key, want := range map[string]string{
 		"info_hash": string(request.Infohash[:]), "peer_id": string(request.PeerID[:]), "port": "10000", "uploaded": "1", "downloaded": "2",
-		"left": "3", "compact": "1", "ip": "2001:db8::1", "event": "started", "numwant": "7", "passkey": "p", "away": "1",
+		"left": "3", "compact": "1", "ip": "2001:db8::1", "event": "started", "numwant": "7", "passkey": "p", "away": "11500",
 		"origin": "1",
 	} {
 		if v := got.URL.Query().Get(key); v != want {

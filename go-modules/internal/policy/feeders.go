@@ -4,7 +4,7 @@ import "slices"
 
 // compare changes the feeders of stripes that have fallen behind.
 func (p *Picker) compare() {
-	if p.yields() {
+	if p.stepsAside() {
 		return
 	}
 	least, got := p.cfg.Pieces, 0

@@ -92,9 +92,12 @@ type Picker struct {
 	best    float64 // rate of any peer, in blocks a second
 	top     float64 // the best trend of any peer but the origin
 
-	away     bool // we are too slow for the trees
-	yielding int  // ticks for which nobody feeds us still
-	outage   int  // the same, the next time
+	trend    float64 // pieces that come in a tick, averaged over a longer time
+	away     bool    // we are too slow for the trees
+	atLeast  int     // ticks for which we stay out of them still
+	lastAway int     // the same, the last time from the beginning
+	short    float64 // what shows that we are too slow
+	before   float64 // trend when we left the trees
 }
 
 // opened is a piece that was begun.

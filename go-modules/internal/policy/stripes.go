@@ -82,7 +82,7 @@ func (p *Picker) SetStripes(k int) {
 	for _, pr := range p.order {
 		p.revoke(pr.id, -1)
 	}
-	p.stripes, p.comb, p.yielding, p.away = make([]stripe, k), 0, 0, false
+	p.stripes, p.comb, p.away, p.short = make([]stripe, k), 0, false, 0
 	for s := range p.stripes {
 		p.stripes[s] = stripe{feeder: NoPeer}
 		for i := s; i < p.cfg.Pieces; i += k {
@@ -126,7 +126,7 @@ func (p *Picker) SetParents(s, level int, ids ...PeerID) {
 	}
 	st.parents = slices.Clone(ids)
 	st.next, st.pause = 0, 0
-	if p.yielding == 0 && !p.advance(s) {
+	if !p.advance(s) {
 		p.feed(s, NoPeer)
 	}
 }
@@ -271,6 +271,7 @@ func (p *Picker) measure() {
 		}
 	}
 	average(&p.pace, p.got)
+	p.trend += (float64(p.got) - p.trend) / longMemory
 	p.got, p.top = 0, 0
 	for _, pr := range p.order {
 		average(&pr.pace, pr.count-pr.seen)

@@ -3,93 +3,107 @@ package policy
 import "slices"
 
 const (
-	// yieldTicks is for how many ticks a peer that is too slow for the trees takes nothing from its parents, at first and at the most. Each
-	// time it turns out that it still is, it is twice as long.
-	yieldTicks     = 4
-	mostYieldTicks = 64
+	// awayTicks is for how many ticks a peer that is too slow for the trees stays out of them at least, at first and at the most. Each
+	// time it leaves them again, it is twice as long.
+	awayTicks     = 4
+	mostAwayTicks = 64
 	// drowned is for how many ticks feeders must have owed us blocks without a break.
 	drowned = 2
 	// lull is for how many ticks nothing must come, and for how many times longer than usual, until that counts as standing still. For longMemory
 	// ticks after it nobody is judged too slow.
 	lull = 2
-	// outrunBy is how many times faster than we all feeders get pieces if our link is too slow.
-	outrunBy = 2
+	// outrunBy is how many times faster than we a feeder must get pieces for that to say anything about our link. What we are short of it, as a
+	// share, adds up from tick to tick, and at certain it is our link: with half of the others' that takes three ticks, with three
+	// quarters five. Less could be anything.
+	outrunBy = 1.05
+	certain  = 1
+	// uneven is how many times as fast as another a stripe flows if it is not our link that slows both down.
+	uneven = 1.5
+	// keepsUpBy is how many times faster than we the fastest of our neighbours may get pieces if we keep up, for that differs all the time.
+	keepsUpBy = 1.15
 )
 
 // Away tells whether this peer stays out of the trees because it is too slow for them. The others should know, and do as if it
 // were not there.
 func (p *Picker) Away() bool { return p.away }
 
-// yields tells whether this peer takes nothing from its parents because it is too slow for the trees. In them it takes what
-// their other children need: with all uplinks full, what one child more gets is missing below the others until the end; and it holds
-// up its own children. So it leaves its parents, and is served like anybody who asks out of turn, from uplinks that have something to
-// spare. After a while, or when nothing comes, it tries its parents again; only if they are not much faster any more is it back for others.
-func (p *Picker) yields() bool {
+// Before is how many pieces a second came when we left the trees, if there are so many ticks in one.
+func (p *Picker) Before(ticks float64) float64 { return p.before * ticks }
+
+// stepsAside tells whether this peer is to stay out of the trees, because it is too slow for them. In them it holds up its children, and
+// takes what the other children of its parents need as soon as these feed its own. So it leaves, and all do as if it were gone, for which
+// the trees have backups with room. SetParents then names others to feed it, who have something to spare. It is back when it keeps up with
+// the others, or nothing comes.
+func (p *Picker) stepsAside() bool {
 	switch {
-	case p.yielding > 0:
-		if p.yielding--; p.yielding == 0 || p.starving() {
-			p.yielding = 0
-			p.rejoin()
-		}
-		return true
-	case p.calm >= longMemory && p.drowning() && !p.starving():
-		p.leave()
-		return true
-	case p.away && p.keepsUp():
+	case p.away && (p.starving() || (p.atLeast == 0 && p.keepsUp())):
 		p.away = false
+		p.depart()
+	case p.away:
+		p.atLeast = max(0, p.atLeast-1)
+	case p.calm >= longMemory && p.drowning() && !p.starving():
+		p.lastAway = min(max(awayTicks, 2*p.lastAway), mostAwayTicks)
+		p.away, p.atLeast, p.short, p.before = true, p.lastAway, 0, p.trend
+		p.depart()
 	}
-	return false
+	return p.away
 }
 
 // Paused says that this host had no time for a while: what has come, and to whom, tells nothing of its link then.
 func (p *Picker) Paused() { p.calm = 0 }
 
-// leave makes nobody feed us.
-func (p *Picker) leave() {
-	if !p.away {
-		p.outage = yieldTicks
-	}
-	p.away, p.yielding, p.outage = true, p.outage, min(2*p.outage, mostYieldTicks)
+// depart takes everything back from our feeders. Others are to be named.
+func (p *Picker) depart() {
 	for s := range p.stripes {
 		p.recall(p.stripes[s].feeder)
 		p.feed(s, NoPeer)
+		p.stripes[s].parents = nil
 	}
 }
 
-// rejoin makes all stripes come from their parents once more.
-func (p *Picker) rejoin() {
-	for s := range p.stripes {
-		p.stripes[s].next = 0
-		p.advance(s)
-	}
-}
-
-// drowning tells that feeders have had for a while what we have asked them for and have not got, and get pieces faster themselves than
-// we do: if that is so of all of them, and they bring about as much, it is not they who are slow, but our own link. The origin gets none, and
-// says nothing about it; one other must have fed us for longer then. One that gets them several times as fast as we get all together is
+// drowning tells that it is our own link that is slow: feeders have had for a while what we have asked them for and have not got, and get pieces
+// faster themselves than we do, and all of them bring about as much. One that gets them several times as fast as we get all together is
 // enough, for the half that others bring would come.
 func (p *Picker) drowning() bool {
-	all, least, faster := true, 0, NoPeer
+	for s := range p.stripes {
+		st := &p.stripes[s]
+		if f := p.peer(st.feeder); f != nil && f.id != p.origin && st.waits >= drowned && st.theirs >= slowBy*st.ours && st.theirs >= slack {
+			return true
+		}
+	}
+	times := p.outrun()
+	if times < outrunBy {
+		p.short = 0
+		return false
+	}
+	p.short += 1 - outrunBy/times
+	return p.short >= certain
+}
+
+// outrun is how many times faster than we the fastest of our feeders gets pieces; 0 if that says nothing about our link. It does if all
+// feeders owe us something without a break and bring about as much. One that feeds all stripes may have much to do. The origin gets no pieces,
+// so that one other must have fed us for longer; a few pieces more or less say nothing.
+func (p *Picker) outrun() float64 {
+	times, least, other := 0.0, 0, NoPeer
 	for s := range p.stripes {
 		st := &p.stripes[s]
 		f := p.peer(st.feeder)
 		switch {
-		case f == nil:
-			return false
-		case st.waits < drowned || st.flow*lame < p.strongest():
-			all = false
+		case f == nil || st.waits < drowned || st.flow*uneven < p.strongest():
+			return 0
 		case f.id == p.origin:
 			least = longMemory
-		case st.theirs < outrunBy*st.ours || (st.theirs-st.ours)*memory < slack || f.id == faster:
-			all = false // one that feeds all may have much to do
+		case f.id == other || (st.theirs-st.ours)*float64(st.fed) < slack:
+			return 0
 		default:
-			faster = f.id
-		}
-		if f.id != p.origin && st.waits >= drowned && st.theirs >= slowBy*st.ours && st.theirs >= slack {
-			return true
+			other = f.id
+			times = max(times, st.theirs/max(st.ours, 1.0/longMemory))
 		}
 	}
-	return all && faster != NoPeer && p.longFed(least)
+	if !p.longFed(least) {
+		return 0
+	}
+	return times
 }
 
 // longFed tells that all stripes have had their feeders for so many ticks.
@@ -97,16 +111,8 @@ func (p *Picker) longFed(ticks int) bool {
 	return !slices.ContainsFunc(p.stripes, func(st stripe) bool { return st.fed < ticks })
 }
 
-// keepsUp tells that we have had feeders for a while that do not get pieces much faster than we do.
-func (p *Picker) keepsUp() bool {
-	for s := range p.stripes {
-		st := &p.stripes[s]
-		if f := p.peer(st.feeder); f == nil || st.fed < memory || (f.id != p.origin && st.theirs >= outrunBy*st.ours) {
-			return false
-		}
-	}
-	return true
-}
+// keepsUp tells that we get pieces about as fast as anybody.
+func (p *Picker) keepsUp() bool { return p.longFed(longMemory) && p.trend*keepsUpBy >= p.top }
 
 // recall takes back all that was asked of a peer. Pieces of which nothing has come are as if nobody had begun them, so that others are
 // asked for one at a time.

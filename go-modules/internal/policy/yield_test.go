@@ -41,8 +41,7 @@ func slowly(p *Picker, next *int, most int) int {
 	return most
 }
 
-// TestTooSlowForTheTrees: a peer whose own link is the cause leaves its parents to others, is served by whoever has something to
-// spare, and tries its parents again later.
+// TestTooSlowForTheTrees: a peer whose own link is the cause leaves its parents to others, and is fed by those that are named then.
 func TestTooSlowForTheTrees(t *testing.T) {
 	const third = PeerID(3)
 	p, next := newStriped(4000, 200), 0
@@ -51,24 +50,70 @@ func TestTooSlowForTheTrees(t *testing.T) {
 		t.Fatalf("after %d ticks the stripes come from peers %d and %d, want nobody", ticks, p.Feeder(0), p.Feeder(1))
 	}
 	if got := p.Pick(third, 10); len(got) != 1 {
-		t.Errorf("somebody with pieces to spare was asked for %v, want one piece", got)
+		t.Errorf("nobody feeds it, and somebody who has pieces was asked for %v, want one", got)
 	}
-	for range yieldTicks {
-		if p.quiet = 0; p.Feeder(0) != NoPeer {
-			t.Fatal("it came back too early")
+	if before := p.Before(4); before <= 0 || before > 8 {
+		t.Errorf("%v pieces a second came, want at most 8", before)
+	}
+	lean(p, third)
+	for range longMemory {
+		bothGet(p, &next, 4*slowBy)
+		give(p, third, 2)
+		if p.Tick(); !p.Away() {
+			t.Fatal("it is back, and still too slow")
 		}
-		p.Tick()
 	}
-	comeFrom(t, p, first, second)
+	comeFrom(t, p, third, third)
 }
 
-// TestTooSlowAndStarving: nobody serves it out of turn, so it asks its parents again at once.
+// lean makes a peer that stays out of the trees be fed by one.
+func lean(p *Picker, id PeerID) {
+	p.SetParents(0, 5, id)
+	p.SetParents(1, 5, id)
+}
+
+// give lets n pieces come from a peer.
+func give(p *Picker, id PeerID, n int) {
+	p.Pick(id, 2*n)
+	for range min(n, len(p.peer(id).owes)) {
+		blk := p.peer(id).owes[0]
+		p.Received(id, blk)
+		p.Verified(blk.Piece, true)
+	}
+}
+
+// TestHowSlowIsTooSlow: feeders get so many pieces in a tick, and this peer a share of that. How much it lacks decides how soon it steps aside.
+func TestHowSlowIsTooSlow(t *testing.T) {
+	for _, c := range []struct {
+		feeders, ours int
+		most          int // ticks until it steps aside; 0: it never does
+	}{{40, 4, 4}, {40, 12, 7}, {40, 20, 9}, {40, 30, 13}, {40, 34, 20}, {40, 40, 0}, {40, 39, 0}, {4, 2, 12}, {2, 2, 0}} {
+		p, next := newStriped(40000, 200), 0
+		ticks := 0
+		for ; ticks < 3*hopeless && !p.Away(); ticks++ {
+			bothGet(p, &next, c.feeders)
+			give(p, first, c.ours/2)
+			give(p, second, c.ours-c.ours/2)
+			p.Tick()
+		}
+		if away := c.most > 0; p.Away() != away || (away && ticks > c.most) {
+			t.Errorf("of %d pieces in a tick it gets %d: away after %d ticks: %v, want it after %d at the most", c.feeders, c.ours, ticks, p.Away(), c.most)
+		}
+	}
+}
+
+// TestTooSlowAndStarving: nobody serves it outside of the trees, so it is back at once.
 func TestTooSlowAndStarving(t *testing.T) {
 	p, next := newStriped(4000, 200), 0
 	slowly(p, &next, hopeless)
 	for range patience + mostUsual*silences {
 		p.Tick()
 	}
+	if p.Away() {
+		t.Fatal("it stays away though nothing comes")
+	}
+	p.SetParents(0, 2, first)
+	p.SetParents(1, 2, second)
 	comeFrom(t, p, first, second)
 }
 
@@ -104,47 +149,31 @@ func TestOneSlowFeederIsNoReason(t *testing.T) {
 	}
 }
 
-// TestStillTooSlow: each time it tries its parents again and is still too slow, it waits twice as long before the next; it is away for
-// others all the time.
-func TestStillTooSlow(t *testing.T) {
+// TestBackInTheTrees: it is back as soon as it gets what the others get, and each time that it has left again stays away for twice as long
+// before that.
+func TestBackInTheTrees(t *testing.T) {
+	const third = PeerID(3)
 	p, next := newStriped(40000, 200), 0
-	for want := yieldTicks; want <= 2*mostYieldTicks; want *= 2 {
-		if slowly(p, &next, hopeless); p.Feeder(0) != NoPeer || !p.Away() {
-			t.Fatalf("the stripe comes from peer %d (away: %v)", p.Feeder(0), p.Away())
+	addPeer(p, third, upTo(40000)...)
+	for least := awayTicks; least <= 2*mostAwayTicks; least *= 2 {
+		if slowly(p, &next, hopeless); !p.Away() {
+			t.Fatal("it stays in the trees")
 		}
+		lean(p, third)
 		ticks := 0
-		for ; p.Feeder(0) == NoPeer; ticks++ {
-			if p.quiet = 0; !p.Away() {
-				t.Fatal("it is back for others before it has shown that it keeps up")
-			}
+		for ; p.Away(); ticks++ {
+			bothGet(p, &next, 4*slowBy)
+			give(p, third, 4*slowBy)
 			p.Tick()
 		}
-		if ticks != min(want, mostYieldTicks) {
-			t.Errorf("it tried again after %d ticks, want %d", ticks, min(want, mostYieldTicks))
+		least := min(least, mostAwayTicks)
+		if most := max(least+1, hopeless+longMemory); ticks < least || ticks > most {
+			t.Errorf("it was back after %d ticks, want %d to %d", ticks, least, most)
 		}
+		p.SetParents(0, 2, first)
+		p.SetParents(1, 2, second)
+		comeFrom(t, p, first, second)
 	}
-}
-
-// TestBackInTheTrees: it was only for a while, and it gets what its parents get.
-func TestBackInTheTrees(t *testing.T) {
-	p, next := newStriped(40000, 200), 0
-	slowly(p, &next, hopeless)
-	for ticks := 0; p.Away(); ticks++ {
-		if ticks > yieldTicks+2*memory {
-			t.Fatal("it stays away")
-		}
-		bothGet(p, &next, 4)
-		for p.quiet = 0; len(p.Pick(first, 8))+len(p.Pick(second, 8)) > 0; {
-			for _, id := range []PeerID{first, second} {
-				for _, blk := range slices.Clone(p.peer(id).owes) {
-					p.Received(id, blk)
-					p.Verified(blk.Piece, true)
-				}
-			}
-		}
-		p.Tick()
-	}
-	comeFrom(t, p, first, second)
 }
 
 // TestOneMuchFasterFeederIsEnough: of the other nothing is known, for its have messages wait behind its blocks.

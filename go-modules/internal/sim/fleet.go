@@ -10,6 +10,9 @@ import (
 // soonest is how soon the tracker may be asked again by who lacks a feeder.
 const soonest = time.Second
 
+// settling is how long those whom the tracker is about to name count as present, as in the engine.
+const settling = 2 * time.Second
+
 // announce sends an announce; the answer comes a round trip later.
 func (w *world) announce(n *node) {
 	w.at(w.now+2*int64(w.cfg.Latency), event{kind: evAnnounce, node: n})
@@ -54,7 +57,11 @@ func (w *world) chosen(n *node, first bool) []*node {
 	if w.cfg.Mesh == 0 {
 		shape := topology.Shape{Stripes: w.shape.Stripes, Peers: w.ranks.Size()}
 		present := func(r int) bool { return w.ranks.Present(r) && !w.byRank[r].away }
-		for _, r := range shape.Neighbours(n.rank, present) {
+		ranks := shape.Neighbours(n.rank, present)
+		if n.picker.Away() {
+			ranks = append(ranks, shape.Outside(n.aside(), present, aside(w.joined))...)
+		}
+		for _, r := range ranks {
 			if r == topology.Seeder {
 				list = append(list, w.seeder)
 			} else {
@@ -132,17 +139,27 @@ func (w *world) arrange(n *node) {
 		return
 	}
 	ids, away := map[int]policy.PeerID{}, map[int]bool{}
+	var peers []*node
 	for _, c := range n.conns {
-		if c.peer.away {
-			away[c.peer.rank] = true
-		} else {
-			ids[c.peer.rank] = c.id
-		}
+		peers = append(peers, c.peer)
+		ids[c.peer.rank], away[c.peer.rank] = c.id, c.peer.away
 	}
-	connected := func(r int) bool { _, ok := ids[r]; return ok }
+	connected := func(r int) bool { _, ok := ids[r]; return ok && !away[r] }
 	here := func(r int) bool { return connected(r) || n.dialing[r] }
 	shape := topology.Shape{Stripes: w.shape.Stripes, Peers: n.seen}
-	view := topology.View{Present: here, Connected: connected, Early: true, Aside: len(away) > 0}
+	outside := aside(peers)
+	if n.picker.Away() {
+		soon := w.now-n.stepped < int64(settling)
+		there := func(r int) bool { return here(r) || (soon && !away[r]) }
+		for s, r := range shape.Outside(n.aside(), there, outside) {
+			if id, ok := ids[r]; ok && r != topology.Seeder {
+				n.picker.SetParents(s, shape.Level(s, r)+1, id)
+			}
+		}
+		w.revoke(n)
+		return
+	}
+	view := topology.View{Present: here, Connected: connected, Early: true, Aside: len(outside) > 0}
 	for s, ranks := range shape.Choices(n.rank, view) {
 		var known []policy.PeerID
 		for _, r := range ranks {
@@ -151,7 +168,7 @@ func (w *world) arrange(n *node) {
 		n.picker.SetParents(s, shape.Level(s, n.rank), known...)
 	}
 	w.revoke(n)
-	if len(away) > 0 && !n.lost {
+	if len(outside) > 0 && !n.lost {
 		for _, feeders := range shape.Feeders(n.rank, func(r int) bool { return !away[r] }) {
 			if !here(feeders[0]) {
 				n.lost = true
@@ -208,4 +225,19 @@ func (w *world) gone(n *node) {
 		w.askAll(p, 0)
 	}
 	n.conns = nil
+}
+
+// aside is what a host that stays out of the trees tells of itself.
+func (n *node) aside() topology.Aside {
+	return topology.Aside{Rank: n.rank, Rate: int(n.picker.Before(8))}
+}
+
+// aside are those of some hosts who stay out of the trees.
+func aside(nodes []*node) (found []topology.Aside) {
+	for _, n := range nodes {
+		if n.away && !n.complete {
+			found = append(found, n.aside())
+		}
+	}
+	return found
 }

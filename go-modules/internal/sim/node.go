@@ -28,7 +28,8 @@ type node struct {
 	ranked    bool
 	here      bool
 	complete  bool
-	away      bool // it stays out of the trees, and has told its peers
+	stepped   int64 // when it left the trees, or came back
+	away      bool  // it stays out of the trees, and has told its peers
 	done      int64
 	picker    *policy.Picker // nil when complete
 	conns     []*conn        // in the order of connecting
@@ -274,6 +275,10 @@ func (w *world) tick(n *node) {
 	n.picker.Tick()
 	w.revoke(n)
 	if n.picker.Away() != n.away {
+		n.stepped = w.now
+		n.lost = true
+		w.announce(n)
+		w.arrange(n)
 		w.at(w.now+int64(w.cfg.Latency), event{kind: evAside, node: n})
 	}
 	block := float64(w.cfg.BlockSize)
@@ -302,6 +307,7 @@ func (w *world) tick(n *node) {
 	w.askAll(n, 0)
 	w.shareUp(n)
 	w.shareDown(n)
+	w.shareUp(w.seeder) // which has no ticks of its own
 }
 
 // stepAside is when its peers hear that a host stays out of the trees, or comes back.

@@ -76,17 +76,17 @@ func (w *world) admit(n *node) {
 	}
 }
 
-// findSlow marks those who take much less than others. One that is alone is what it was among others.
+// findSlow marks those who take much less than others, and whoever stays out of the trees, if this host does not. One that is alone is what it
+// was among others.
 func (n *node) findSlow() {
-	if len(n.sending) < 2 {
-		return
-	}
 	best := 0.0
 	for _, c := range n.sending {
 		best = max(best, c.rate)
 	}
 	for _, c := range n.sending {
-		c.slow = c.rate*4 < best
+		if aside := c.peer.away && !n.away; aside || len(n.sending) > 1 {
+			c.slow = aside || c.rate*4 < best
+		}
 	}
 }
 

@@ -106,12 +106,16 @@ func TestSlowPeer(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		hosts, every int
+		size         int // in pieces: 1709 are 112 MB
 		mbits        float64
 		most         float64
-	}{{11, 1, 5, 1.14}, {11, 1, 10, 1.13}, {11, 1, 30, 1.35}, {30, 7, 10, 1.16}} {
+	}{
+		{11, 1, 1709, 5, 1.13}, {11, 1, 1709, 10, 1.11}, {11, 1, 1709, 30, 1.22}, {11, 1, 1709, 50, 1.17}, {11, 1, 1709, 70, 1.15},
+		{11, 3, 6836, 50, 1.05}, {11, 3, 6836, 85, 1.10}, {30, 7, 1709, 10, 1.14},
+	} {
 		for slow := 0; slow < test.hosts; slow += test.every {
 			cfg := fleet(test.hosts, 100, 64<<10)
-			cfg.Pieces = 1709 // 112 MB
+			cfg.Pieces = test.size
 			cfg.Hosts[slow] = Host{Up: test.mbits * mbit, Down: test.mbits * mbit}
 			r := Run(cfg)
 			its := r.Took[slow]
@@ -157,6 +161,43 @@ func TestSeveralSlowPeers(t *testing.T) {
 			}
 		}
 		t.Logf("of %d hosts, a tenth is slow: the last of the others %.3f on the average, %.3f at worst", test.hosts, sum/float64(runs), worst)
+	}
+}
+
+// TestMixedLinks: a third or a tenth of the hosts have half of the others' links, anywhere but at both roots. Each ends about when its own link
+// is done, which is 2, and most of the others much earlier.
+func TestMixedLinks(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		hosts, slow, seeds int
+		half               float64 // of the others, at the most when half of them are done
+	}{{11, 3, 6, 1.4}, {60, 6, 3, 1.25}} {
+		runs, sum := 0, 0.0
+		for seed := range test.seeds {
+			cfg := fleet(test.hosts, 100, 64<<10)
+			cfg.Pieces, cfg.Seed = 1709, uint64(seed)
+			order := rand.New(rand.NewPCG(uint64(seed), 3)).Perm(test.hosts)
+			if slow := order[:test.slow]; slices.Contains(slow, 0) && slices.Contains(slow, 1) {
+				continue
+			}
+			for _, host := range order[:test.slow] {
+				cfg.Hosts[host] = Host{Up: 50 * mbit, Down: 50 * mbit}
+			}
+			r := Run(cfg)
+			var others []float64
+			for _, host := range order[test.slow:] {
+				others = append(others, r.Took[host])
+			}
+			slices.Sort(others)
+			runs, sum = runs+1, sum+others[len(others)/2]
+			t.Logf("%v of %d hosts have half a link: half of the others after %.3f, the last %.3f", order[:test.slow], test.hosts, others[len(others)/2], r.Last)
+			if r.Unfinished > 0 || r.Last > 2.6 || r.Copies > 1.05 || r.Twice > 0.005 {
+				t.Errorf("%v of %d hosts have half a link: %+v", order[:test.slow], test.hosts, r)
+			}
+		}
+		if mean := sum / float64(runs); mean > test.half {
+			t.Errorf("%d of %d hosts have half a link: half of the others after %.3f on the average, want at most %v", test.slow, test.hosts, mean, test.half)
+		}
 	}
 }
 

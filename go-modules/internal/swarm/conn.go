@@ -39,7 +39,7 @@ type conn struct {
 
 	client     string
 	rank       int                  // its place in the trees, or announce.NoRank
-	away       bool                 // but it stays out of them
+	away       int                  // but it stays out of them, and so many KiB a second came to it then; 0: it is in them
 	fed        []bool               // stripes that it wants us to feed it
 	feeds      []int                // stripes that it was told to feed us
 	feedID     pp.ExtensionNumber   // of the feed message, as it wants it; 0: it does not know it

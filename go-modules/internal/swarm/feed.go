@@ -97,7 +97,7 @@ func (s *Swarm) release(c *conn, piece int) {
 }
 
 // findSlow marks the peers that take much less than the others: the uplink is not full because they wait. One that is alone is what it
-// was among others. Otherwise a slow one would hold up all that is asked of us out of turn as soon as nobody else is fed.
+// was among others. Who stays out of the trees takes what is left, unless we are out there, too. Otherwise a slow one would hold up all that is asked of us out of turn as soon as nobody else is fed.
 func (s *Swarm) findSlow() {
 	const slowBy = 4
 	best, active := 0.0, 0
@@ -107,11 +107,10 @@ func (s *Swarm) findSlow() {
 			active++
 		}
 	}
-	if active < 2 {
-		return
-	}
 	for _, c := range s.conns {
-		c.out.setSlow(c.upRate*slowBy < best)
+		if aside := c.away > 0 && s.place.away == 0; aside || active > 1 {
+			c.out.setSlow(aside || c.upRate*slowBy < best)
+		}
 	}
 }
 

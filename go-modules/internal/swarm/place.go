@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -27,7 +28,8 @@ type place struct {
 	size    int // the same, as far as known
 	since   time.Time
 	byRank  map[int]*conn
-	away    bool // we stay out of the trees, and have said so
+	away    int       // we stay out of the trees, and have said so; see murderKey
+	stepped time.Time // when we left them, or came back
 }
 
 // take acts on the place that an announce was answered with.
@@ -84,9 +86,10 @@ func (s *Swarm) anybody(such func(*conn) bool) bool {
 
 // stepAside tells everybody when we stay out of the trees because we are too slow for them, and when we come back.
 func (s *Swarm) stepAside() {
-	if away := s.picker.Away(); away != s.place.away {
-		s.place.away = away
-		if away {
+	if away := s.picker.Away(); away != (s.place.away > 0) {
+		if s.place.away = 0; away {
+			rate := s.picker.Before(float64(time.Second/tickEvery)) * float64(s.cfg.Torrent.PieceLength) / 1024
+			s.place.away = int(min(max(rate, 1), math.MaxInt32))
 			s.cfg.Log.Info("stays out of the trees for a while: pieces come more slowly than to others, for the link or the processors of this host are slow")
 		} else {
 			s.cfg.Log.Info("is in the trees again")
@@ -95,6 +98,8 @@ func (s *Swarm) stepAside() {
 			s.hello(c)
 		}
 		s.tracker.next = time.Time{} // the tracker is to name others for us
+		s.place.stepped = time.Now()
+		s.adopt(s.place.stepped)
 	}
 }
 
@@ -123,16 +128,25 @@ func (s *Swarm) adopt(now time.Time) {
 	}
 	view := topology.View{
 		Early:     now.Sub(p.since) < settling,
-		Aside:     s.anybody(func(c *conn) bool { return c.away }),
+		Aside:     s.anybody(func(c *conn) bool { return c.away > 0 }),
 		Connected: func(rank int) bool { return s.feeder(rank) != policy.NoPeer },
 	}
 	view.Present = func(rank int) bool {
 		if c := p.byRank[rank]; c != nil {
-			return !c.away
+			return c.away == 0
 		}
 		return view.Early || rank == p.rank
 	}
 	shape := topology.Shape{Stripes: p.stripes, Peers: p.size}
+	if s.picker.Away() {
+		for stripe, rank := range s.outside(shape, now) {
+			if c := p.byRank[rank]; c != nil {
+				s.picker.SetParents(stripe, shape.Level(stripe, rank)+1, c.id)
+			}
+		}
+		s.subscribe()
+		return
+	}
 	for stripe, ranks := range shape.Choices(p.rank, view) {
 		var parents []policy.PeerID
 		for _, rank := range ranks {
@@ -143,6 +157,24 @@ func (s *Swarm) adopt(now time.Time) {
 	s.subscribe()
 }
 
+// outside are those who feed us while we stay out of the trees: those that the tracker is about to name, and after a while whom we are
+// connected to.
+func (s *Swarm) outside(shape topology.Shape, now time.Time) []int {
+	var others []topology.Aside
+	for rank, c := range s.place.byRank {
+		if c.away > 0 {
+			others = append(others, topology.Aside{Rank: rank, Rate: c.away})
+		}
+	}
+	present := func(rank int) bool {
+		if c := s.place.byRank[rank]; c != nil {
+			return c.away == 0
+		}
+		return now.Sub(s.place.stepped) < settling
+	}
+	return shape.Outside(topology.Aside{Rank: s.place.rank, Rate: s.place.away}, present, others)
+}
+
 // placed tells whether we have the neighbours that we need, so that there is no hurry to ask the tracker again: in the trees, those
 // that would feed us if nobody were missing.
 func (s *Swarm) placed() bool {
@@ -151,7 +183,10 @@ func (s *Swarm) placed() bool {
 		return len(s.conns) >= moreWanted
 	}
 	shape := topology.Shape{Stripes: p.stripes, Peers: p.size}
-	there := func(rank int) bool { return p.byRank[rank] == nil || !p.byRank[rank].away }
+	if p.away > 0 {
+		return !slices.ContainsFunc(s.outside(shape, p.stepped), func(rank int) bool { return p.byRank[rank] == nil })
+	}
+	there := func(rank int) bool { return p.byRank[rank] == nil || p.byRank[rank].away == 0 }
 	return !slices.ContainsFunc(shape.Feeders(p.rank, there), func(ranks []int) bool { return s.feeder(ranks[0]) == policy.NoPeer })
 }
 
@@ -160,7 +195,7 @@ func (s *Swarm) feeder(rank int) policy.PeerID {
 	if rank == topology.Seeder {
 		return s.origin()
 	}
-	if c := s.place.byRank[rank]; c != nil && !c.away {
+	if c := s.place.byRank[rank]; c != nil && c.away == 0 {
 		return c.id
 	}
 	return policy.NoPeer

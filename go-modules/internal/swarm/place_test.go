@@ -156,7 +156,7 @@ func TestTheOriginIsNoSubstituteFarDown(t *testing.T) {
 		t.Fatal("with both parents it is not placed")
 	}
 	for id := range policy.PeerID(3) {
-		s.conns[id].away = id > 0
+		s.conns[id].away = int(id)
 	}
 	s.adopt(time.Now())
 	for stripe := range 2 {
@@ -176,10 +176,10 @@ func TestStepAside(t *testing.T) {
 		c.ltep = true
 	}
 	s.tracker.next = time.Now().Add(time.Hour)
-	s.place.away = true // so that it is back
+	s.place.away = 900 // so that it is back
 	s.stepAside()
-	if s.place.away || !s.tracker.next.IsZero() {
-		t.Errorf("away is %v, the next announce at %v", s.place.away, s.tracker.next)
+	if s.place.away > 0 || !s.tracker.next.IsZero() {
+		t.Errorf("away is %d, the next announce at %v", s.place.away, s.tracker.next)
 	}
 	for _, c := range s.conns {
 		var hello extended
@@ -190,13 +190,13 @@ func TestStepAside(t *testing.T) {
 			t.Errorf("rank %d was told %+v, %v", c.rank, hello.Murder, err)
 		}
 	}
-	s.place.away = true
+	s.place.away = 900
 	s.hello(s.conns[0])
 	var hello extended
-	if err := bencode.Unmarshal(s.conns[0].out.msgs[1].ExtendedPayload, &hello); err != nil || hello.Murder.Away != 1 {
+	if err := bencode.Unmarshal(s.conns[0].out.msgs[1].ExtendedPayload, &hello); err != nil || hello.Murder.Away != 900 {
 		t.Errorf("who is away tells %+v, %v", hello.Murder, err)
 	}
-	if !s.announcement(announce.None).Away {
+	if s.announcement(announce.None).Away != 900 {
 		t.Error("the tracker is not told")
 	}
 }
@@ -225,8 +225,8 @@ func TestWhoStoodStillDoesNotStepAside(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if s.place.away == late {
-			t.Errorf("its ticks were late: %v; it stays out of the trees: %v", late, s.place.away)
+		if (s.place.away > 0) == late {
+			t.Errorf("its ticks were late: %v; it stays out of the trees: %v", late, s.place.away > 0)
 		}
 	}
 }

@@ -31,7 +31,7 @@ type murderKey struct {
 	Rank    int `bencode:"rank"`    // its place in the trees plus one, 0 for none
 	Request int `bencode:"request"` // the longest request that it serves, in bytes
 	Seeder  int `bencode:"seeder"`  // 1: the origin of the artifact
-	Away    int `bencode:"away"`    // 1: it stays out of the trees, for it is too slow for them
+	Away    int `bencode:"away"`    // it stays out of the trees, for it is too slow for them, and so many KiB a second came to it then; 0: it is in them
 }
 
 // greet sends what a connection begins with: extensions, what we have, and that we serve. Nobody is
@@ -57,13 +57,10 @@ func (s *Swarm) hello(c *conn) {
 	}
 	hello := extended{
 		M: map[string]int{feedName: feedID}, V: "corvus.murder", Reqq: ownReqq, Port: s.port(),
-		Murder: &murderKey{Request: s.upload.request(), Rank: s.place.rank + 1},
+		Murder: &murderKey{Request: s.upload.request(), Rank: s.place.rank + 1, Away: s.place.away},
 	}
 	if s.cfg.Seeder {
 		hello.Murder.Seeder = 1
-	}
-	if s.place.away {
-		hello.Murder.Away = 1
 	}
 	c.out.send(pp.Message{
 		Type: pp.Extended, ExtendedID: pp.HandshakeExtendedID,
@@ -156,7 +153,7 @@ func (s *Swarm) extended(c *conn, msg *pp.Message) {
 		if id := hello.M[feedName]; id > 0 && id < 1<<8 {
 			c.feedID = pp.ExtensionNumber(id)
 		}
-		c.away = hello.Murder.Away == 1
+		c.away = max(0, hello.Murder.Away)
 		s.meetRank(c, hello.Murder.Rank-1)
 	}
 }

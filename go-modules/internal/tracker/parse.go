@@ -57,7 +57,7 @@ func parseAnnounce(rawQuery string, source netip.Addr) (announcement, error) {
 		Uploaded:   f.number("uploaded", 0, 0, maxBytes),
 		Downloaded: f.number("downloaded", 0, 0, maxBytes),
 	}
-	a.peer.Away = f.number("away", 0, 0, 1) == 1
+	a.peer.Away = int(f.number("away", 0, 0, 1<<31-1))
 	a.peer.Origin = f.number("origin", 0, 0, 1) == 1
 	if f.err != nil {
 		return announcement{}, f.err

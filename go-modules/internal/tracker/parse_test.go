@@ -26,7 +26,7 @@ func TestParseAnnounce(t *testing.T) {
 		{"event=stopped", func(a *announcement) { a.event = announce.Stopped }},
 		{"event=paused", func(*announcement) {}},
 		{"numwant=0", func(a *announcement) { a.want = 0 }},
-		{"away=1", func(a *announcement) { a.peer.Away = true }},
+		{"away=11500", func(a *announcement) { a.peer.Away = 11500 }},
 		{"origin=1", func(a *announcement) { a.peer.Origin = true }},
 		{"numwant=7", func(a *announcement) { a.want = 7 }},
 		{"numwant=-1", func(*announcement) {}},

@@ -14,8 +14,8 @@ type Peer struct {
 	Addr netip.AddrPort
 	// Left, Uploaded and Downloaded are bytes; Left 0 makes it a seeder.
 	Left, Uploaded, Downloaded int64
-	// Away: it stays out of the trees, for it is too slow for them.
-	Away bool
+	// Away: it stays out of the trees, for it is too slow for them, and so many KiB a second came to it when it left them; 0: it is in them.
+	Away int
 	// Origin: it is the seeder of the artifact, not a peer that came with all of it.
 	Origin bool
 	// Seen is when it announced last.

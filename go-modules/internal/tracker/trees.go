@@ -78,8 +78,14 @@ func (t *trees) neighbours(rng *rand.Rand, self *Peer, peers []*Peer) []*Peer {
 	}
 	if self.rank != noRank {
 		shape := topology.Shape{Stripes: t.stripes, Peers: t.ranks.Size()}
-		present := func(rank int) bool { return t.ranks.Present(rank) && (t.byRank[rank] == nil || !t.byRank[rank].Away) }
-		for _, rank := range shape.Neighbours(self.rank, present) {
+		present := func(rank int) bool {
+			return t.ranks.Present(rank) && (t.byRank[rank] == nil || t.byRank[rank].Away == 0)
+		}
+		ranks := shape.Neighbours(self.rank, present)
+		if self.Away > 0 {
+			ranks = append(ranks, shape.Outside(self.aside(), present, t.aside())...)
+		}
+		for _, rank := range ranks {
 			if rank == topology.Seeder {
 				chosen = append(chosen, someOrigins(rng, self, peers)...)
 			} else if p := t.byRank[rank]; p.ID != self.ID { // not itself, at an address that it had before
@@ -89,6 +95,18 @@ func (t *trees) neighbours(rng *rand.Rand, self *Peer, peers []*Peer) []*Peer {
 	}
 	return append(chosen, Choose(rng, self, outside, strangers)...)
 }
+
+// aside are those who stay out of the trees.
+func (t *trees) aside() (found []topology.Aside) {
+	for _, p := range t.byRank {
+		if p.Away > 0 {
+			found = append(found, p.aside())
+		}
+	}
+	return found
+}
+
+func (p *Peer) aside() topology.Aside { return topology.Aside{Rank: p.rank, Rate: p.Away} }
 
 func someOrigins(rng *rand.Rand, self *Peer, peers []*Peer) []*Peer {
 	var found []*Peer

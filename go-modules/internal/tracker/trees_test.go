@@ -69,7 +69,7 @@ func TestWhoStepsAside(t *testing.T) {
 	if !before[parent.peer.ID] {
 		t.Fatal("rank 30 was not told of its parent")
 	}
-	parent.peer.Away = true
+	parent.peer.Away = 900
 	r.mustDecide(t, parent)
 	aside := told()
 	others := 0
@@ -80,6 +80,20 @@ func TestWhoStepsAside(t *testing.T) {
 	}
 	if aside[parent.peer.ID] || others == 0 {
 		t.Errorf("the parent stepped aside; it is told of: %v; of others: %d", aside[parent.peer.ID], others)
+	}
+	slower := own(3+1, 1000, announce.None)
+	slower.peer.Away = 500
+	spare, faster := own(30+1, 0, announce.None).peer.ID, parent.peer.ID
+	for whom, outside := range map[*announcement]map[[20]byte]bool{&parent: {spare: true, faster: false}, &slower: {faster: true}} {
+		got := map[[20]byte]bool{}
+		for _, p := range r.mustDecide(t, *whom).peers {
+			got[p.ID] = true
+		}
+		for id, want := range outside {
+			if got[id] != want {
+				t.Errorf("whom %d KiB a second came to is told of %x: %v, want %v", whom.peer.Away, id, got[id], want)
+			}
+		}
 	}
 	r.mustDecide(t, own(14+1, 1000, announce.None))
 	if back := told(); !back[parent.peer.ID] {
