@@ -36,7 +36,7 @@ PLAIN := net/http/... net/textproto net/url crypto/... vendor/... math/big encod
 SLIM := -tags nethttpomithttp2 $(PLAIN:%=-gcflags=%=-l)
 
 build/programs/murder_linux_%: $(SOURCES) Makefile
-	@command -v go >/dev/null || { echo 'Go is missing: install Go 1.26 or newer' >&2; exit 1; }
+	@cd go-modules && go list -m >/dev/null || { echo 'Go is missing, or older than 1.26: install Go 1.26 or newer' >&2; exit 1; }
 	cd go-modules && CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -buildvcs=false $(SLIM) \
 		-ldflags '-s -w -X corvus.murder/internal/module.Version=$(VERSION)' -o ../$@ ./cmd/murder
 
