@@ -126,6 +126,10 @@ func sendFile(tcp *net.TCPConn, f *os.File, off, n int64, send func(socket, file
 			m, err := send(int(fd), int(f.Fd()), &off, int(end-off))
 			switch {
 			case errors.Is(err, unix.EAGAIN):
+				// What begins within a page comes in two parts, and the kernel keeps what of the first is less than a packet until
+				// the second. Where a packet is larger than notSent (loopback) there is no room for the second, and the kernel
+				// would find out by a timer, after 200 ms for each block: this option lets go of what is kept.
+				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 				return false
 			case errors.Is(err, unix.EINTR):
 			case err != nil:

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
 	"golang.org/x/sys/unix"
@@ -120,6 +121,25 @@ func TestLargeRangesAreSentByTheKernel(t *testing.T) {
 			t.Errorf("after a range of %d bytes sendfile sent %d and %d were copied, want %d and %d", length, k.sent, got, sent, copied)
 		}
 		k.mu.Unlock()
+	}
+}
+
+// TestLargeRangesThatBeginWithinAPageDoNotWait asks for blocks of which the kernel sends the end after the rest, on a link
+// whose packets are larger than what may wait there. It would keep each for 200 ms.
+func TestLargeRangesThatBeginWithinAPageDoNotWait(t *testing.T) {
+	const blocks, length, within = 64, 64 << 10, 2368
+	torrent, data := testswarm.Torrent(t, 2*largePieces, largePieces)
+	s := seedOnDisk(t, torrent, &testswarm.Tracker{}, place(t, torrent, data))
+	nc, dec := welcome(t, s, torrent.Infohash)
+	began := time.Now()
+	for range blocks {
+		send(t, nc, request(1, within, length))
+		if m := read(t, dec, pp.Piece); !bytes.Equal(m.Piece, data[largePieces+within:][:length]) {
+			t.Fatal("other bytes came than those asked for")
+		}
+	}
+	if took := time.Since(began); took > blocks*100*time.Millisecond {
+		t.Errorf("%d blocks took %v", blocks, took)
 	}
 }
 
