@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,7 +36,7 @@ func (i *Instance) Config(ctx context.Context, v any) error {
 	defer cancel()
 	var last error // of an attempt that the bound did not cut short
 	for {
-		err := i.ask(ctx, "/config", v)
+		err := i.ask(ctx, http.MethodGet, "/config", nil, v)
 		switch {
 		case ctx.Err() != nil && last != nil:
 			return last
@@ -56,16 +57,26 @@ func (i *Instance) Config(ctx context.Context, v any) error {
 
 // Status decodes into v what the daemon's status function says.
 func (i *Instance) Status(ctx context.Context, v any) error {
-	return i.ask(ctx, "/status", v)
+	return i.ask(ctx, http.MethodGet, "/status", nil, v)
 }
 
-func (i *Instance) ask(ctx context.Context, path string, v any) error {
+// Tell sends the daemon's work a message, any value that JSON can hold, and decodes into v what it answers. The
+// error is that of Config.
+func (i *Instance) Tell(ctx context.Context, message, v any) error {
+	text, err := json.Marshal(message)
+	if err != nil {
+		return fmt.Errorf("encode message: %w", err)
+	}
+	return i.ask(ctx, http.MethodPost, "/tell", text, v)
+}
+
+func (i *Instance) ask(ctx context.Context, method, path string, message []byte, v any) error {
 	if found, err := i.found(); !found {
 		return errors.Join(err, i.absent())
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, askBound, fmt.Errorf("waited %v for an answer", askBound))
 	defer cancel()
-	if err := request(ctx, i.dir, http.MethodGet, path, v); err != nil {
+	if err := request(ctx, i.dir, method, path, message, v); err != nil {
 		return fmt.Errorf("ask %s in %s for %s: %w", i.program(), i.dir, path, because(ctx, err))
 	}
 	return nil
@@ -85,7 +96,7 @@ func (i *Instance) Wait(ctx context.Context, v any) error {
 			return errors.Join(err, i.absent())
 		}
 		var o outcome
-		err := request(ctx, i.dir, http.MethodGet, "/result", &o)
+		err := request(ctx, i.dir, http.MethodGet, "/result", nil, &o)
 		if err == nil {
 			return o.decode(v)
 		}
@@ -128,13 +139,13 @@ func (o outcome) decode(v any) error {
 func answers(ctx context.Context, dir string) bool {
 	ctx, cancel := context.WithTimeout(ctx, askBound/5)
 	defer cancel()
-	return request(ctx, dir, http.MethodGet, "/config", nil) == nil
+	return request(ctx, dir, http.MethodGet, "/config", nil, nil) == nil
 }
 
-// request makes one request to the socket in DIR and decodes the answer into v
-// unless v is nil.
-func request(ctx context.Context, dir, method, path string, v any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://daemon"+path, nil)
+// request makes one request, with message as its body, to the socket in DIR and decodes
+// the answer into v unless v is nil.
+func request(ctx context.Context, dir, method, path string, message []byte, v any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://daemon"+path, bytes.NewReader(message))
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}

@@ -40,7 +40,7 @@ func late(t *testing.T) (i *Instance, serve func()) {
 func TestConfigOfOneThatDoesNotServeYet(t *testing.T) {
 	i, serve := late(t)
 	var w work
-	if err := i.ask(t.Context(), "/config", &w); !errors.Is(err, ErrNotRunning) {
+	if err := i.ask(t.Context(), http.MethodGet, "/config", nil, &w); !errors.Is(err, ErrNotRunning) {
 		t.Fatalf("without a socket: %v", err)
 	}
 	began, got := make(chan struct{}), make(chan error)

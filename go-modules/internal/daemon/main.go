@@ -80,7 +80,7 @@ func supervise(ctx context.Context, argv []string, stdin io.Reader, reports *os.
 	defer lock.Close()
 	p := &Process{
 		Dir: dir, Level: new(slog.LevelVar), ctx: ctx, end: end,
-		order: o, reports: reports, decided: make(chan struct{}),
+		order: o, reports: reports, decided: make(chan struct{}), answering: make(chan struct{}),
 	}
 	listener, err := p.settleIn()
 	if err != nil {

@@ -27,6 +27,9 @@ type Process struct {
 	mu        sync.Mutex
 	ready     bool
 	status    func() any
+	answering chan struct{} // closed when there is answer
+	telling   sync.Mutex    // held while answer runs
+	answer    func(message []byte) (any, error)
 	outcome   *outcome
 	collected bool
 	decided   chan struct{} // closed when outcome is set
@@ -70,6 +73,15 @@ func (p *Process) SetStatus(status func() any) {
 	defer p.mu.Unlock()
 	p.status = status
 }
+
+// SetAnswer sets, once, the function that answers Instance.Tell. Messages come one at a time, and none after End.
+func (p *Process) SetAnswer(answer func(message []byte) (any, error)) {
+	p.answer = answer
+	close(p.answering)
+}
+
+// End ends the daemon as Instance.Stop does.
+func (p *Process) End() { p.end(ErrStopped) }
 
 // SetResult says that the work the caller waits for is done; the daemon may go
 // on. The first result counts. It is kept on disk until it is collected.

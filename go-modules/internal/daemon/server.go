@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"path/filepath"
 	"time"
 )
+
+const maxMessage = 1 << 20 // bytes
 
 // server serves the socket of a process.
 type server struct {
@@ -71,8 +74,9 @@ func (p *Process) routes() http.Handler {
 	mux.HandleFunc("GET /config", p.serveConfig)
 	mux.HandleFunc("GET /status", p.serveStatus)
 	mux.HandleFunc("GET /result", p.serveResult)
+	mux.HandleFunc("POST /tell", p.serveTell)
 	mux.HandleFunc("POST /stop", func(w http.ResponseWriter, _ *http.Request) {
-		p.end(ErrStopped)
+		p.End()
 		w.WriteHeader(http.StatusAccepted)
 	})
 	return mux
@@ -86,6 +90,32 @@ func (p *Process) serveConfig(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	p.reply(w, p.order.Public)
+}
+
+// serveTell lets the daemon's work answer a message, as soon as it can.
+func (p *Process) serveTell(w http.ResponseWriter, r *http.Request) {
+	select {
+	case <-p.answering:
+	case <-p.ctx.Done():
+	case <-r.Context().Done():
+		return
+	}
+	p.telling.Lock()
+	defer p.telling.Unlock()
+	if p.ctx.Err() != nil {
+		http.Error(w, "ending", http.StatusServiceUnavailable)
+		return
+	}
+	message, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))
+	var answer any
+	if err == nil {
+		answer, err = p.answer(message)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	p.reply(w, answer)
 }
 
 func (p *Process) serveStatus(w http.ResponseWriter, _ *http.Request) {

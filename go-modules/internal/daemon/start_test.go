@@ -157,7 +157,7 @@ func TestStartsRace(t *testing.T) {
 func TestStartWaitsForEndingOne(t *testing.T) {
 	i := instance(t)
 	old := start(t, i, work{Mode: "slow end"})
-	if err := request(t.Context(), i.Dir(), "POST", "/stop", nil); err != nil {
+	if err := request(t.Context(), i.Dir(), "POST", "/stop", nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := i.Config(t.Context(), new(work)); !errors.Is(err, ErrNotRunning) {

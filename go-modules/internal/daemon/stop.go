@@ -15,27 +15,28 @@ import (
 // the process is gone, 20 s at most. stopped is false when none ran; what an
 // earlier one left is removed all the same.
 func (i *Instance) Stop(ctx context.Context) (stopped bool, err error) {
-	if found, err := i.found(); !found {
-		return false, err
-	}
-	_, running, err := holder(i.dir)
+	pid, running, err := i.Running()
 	if err != nil {
 		return false, err
 	}
+	return i.StopProcess(ctx, pid, running)
+}
+
+// StopProcess is Stop for what Running has told: a daemon that has started since goes on.
+func (i *Instance) StopProcess(ctx context.Context, pid int, running bool) (stopped bool, err error) {
 	if running {
-		if err := i.end(ctx); err != nil {
+		if err := i.end(ctx, pid); err != nil {
 			return false, fmt.Errorf("stop %s in %s: %w", i.program(), i.dir, err)
 		}
 	}
-	// Another one may have started by now; that one stays.
 	if err := i.Remove(); err != nil && !errors.Is(err, ErrRunning) {
 		return running, err
 	}
 	return running, nil
 }
 
-// end ends the holder of the lock, with rising force.
-func (i *Instance) end(ctx context.Context) error {
+// end ends the holder of the lock, as long as that is the process pid, with rising force.
+func (i *Instance) end(ctx context.Context, pid int) error {
 	asked := false
 	ask := func() { // again and again, for a daemon that is about to serve
 		if asked {
@@ -43,17 +44,17 @@ func (i *Instance) end(ctx context.Context) error {
 		}
 		ctx, cancel := context.WithTimeout(ctx, askBound/5)
 		defer cancel()
-		asked = request(ctx, i.dir, http.MethodPost, "/stop", nil) == nil
+		asked = request(ctx, i.dir, http.MethodPost, "/stop", nil, nil) == nil
 	}
-	gone, err := i.gone(ctx, i.patience, ask)
+	gone, err := i.gone(ctx, pid, i.patience, ask)
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		if gone || err != nil {
 			return err
 		}
-		if err := i.signal(signal); err != nil {
+		if err := i.signal(pid, signal); err != nil {
 			return err
 		}
-		gone, err = i.gone(ctx, i.force, func() {})
+		gone, err = i.gone(ctx, pid, i.force, func() {})
 	}
 	if err == nil && !gone {
 		err = fmt.Errorf("waited %v after SIGKILL for the process to end", i.force)
@@ -61,11 +62,11 @@ func (i *Instance) end(ctx context.Context) error {
 	return err
 }
 
-// gone waits until nobody holds the lock; between looks it calls meanwhile.
-func (i *Instance) gone(ctx context.Context, bound time.Duration, meanwhile func()) (bool, error) {
+// gone waits until the process pid does not hold the lock; between looks it calls meanwhile.
+func (i *Instance) gone(ctx context.Context, pid int, bound time.Duration, meanwhile func()) (bool, error) {
 	for end := time.Now().Add(bound); ; {
-		_, held, err := holder(i.dir)
-		if err != nil || !held {
+		now, held, err := holder(i.dir)
+		if held = held && now == pid; err != nil || !held {
 			return !held, err
 		}
 		if time.Now().After(end) {
@@ -80,15 +81,11 @@ func (i *Instance) gone(ctx context.Context, bound time.Duration, meanwhile func
 	}
 }
 
-// signal sends a signal to the holder of the lock. FindProcess pins the process
+// signal sends a signal to the process pid, if it still holds the lock. FindProcess pins the process
 // by a pidfd where the kernel has them; only when the holder is still the same
 // after that is the pinned process surely the daemon, and not one that got its
 // number later.
-func (i *Instance) signal(signal syscall.Signal) error {
-	pid, held, err := holder(i.dir)
-	if err != nil || !held {
-		return err
-	}
+func (i *Instance) signal(pid int, signal syscall.Signal) error {
 	if pid == 0 {
 		return errors.New("its lock is held by a process of another container or machine; stop it there")
 	}

@@ -93,6 +93,12 @@ func testWork(ctx context.Context, p *Process) error {
 	blob := len(p.Bulk(1)) + len(p.Bulk(1)) + len(p.Bulk(2)) // it is given once
 	p.SetStatus(func() any { return map[string]any{"pid": os.Getpid(), "secret": string(w.Token), "blob": blob} })
 	p.Log.Info("configured", "token", w.Token, "config", w)
+	p.SetAnswer(func(message []byte) (any, error) {
+		if string(message) == `"end"` {
+			p.End()
+		}
+		return len(message), nil
+	})
 	p.ExpireAfter(w.Idle)
 	p.Ready()
 	return afterReady(ctx, p, w)

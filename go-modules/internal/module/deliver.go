@@ -138,7 +138,7 @@ func (d *delivery) endSpent(ctx context.Context) error {
 	if err != nil || !running || pid != d.spent {
 		return err
 	}
-	_, err = d.inst.Stop(ctx)
+	_, err = d.inst.StopProcess(ctx, pid, running)
 	return err
 }
 
