@@ -82,6 +82,12 @@ options:
       - Seconds without a connected peer after which the seeder ends by itself. With V(0) it never does.
     type: int
     default: 3600
+  deploy:
+    description:
+      - Name of the deploy that comes to use the seeder or, with O(state=stopped) and O(state=absent), goes. As long as
+        another one that has come has not gone, the seeder goes on, and the C(.torrent) stays.
+      - Without it the seeder is stopped whoever has come.
+    type: str
   return_content:
     description:
       - Return the C(.torrent) itself as RV(torrent_content). It has 20 bytes for each piece and about 80 for each file, a third

@@ -61,8 +61,15 @@ options:
   expect:
     description:
       - How many peers will come, for the status page and for a good topology from the start. V(0) means unknown.
+      - When the tracker runs already, it holds for torrents that are registered from then on.
     type: int
     default: 0
+  deploy:
+    description:
+      - Name of the deploy that comes to use the tracker or, with O(state=stopped), goes. As long as another one that has come
+        has not gone, the tracker goes on, also while that one's seeder is still hashing; it then waits an hour for its torrent.
+      - Without it O(state=stopped) stops the tracker whoever has come.
+    type: str
   infohash:
     description:
       - With O(state=stopped), the torrent that is over. A tracker that other torrents still use goes on then, and ends by itself

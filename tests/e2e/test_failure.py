@@ -156,6 +156,31 @@ def test_failed_deploy_beside_another(lab, fleet, peers, source):
     assert all(manifest(DEST, peer) == source for peer in peers)
 
 
+def test_two_deploys_of_one_source(lab, fleet, peers, source):
+    """They share tracker, seeder and their firewall rules, which go with the last of them."""
+    other = f"{DEST} too"
+    options = OPTIONS | {"murder_firewall": True, "murder_upload_limit": "1M", "murder_seed_time": 0, "murder_idle_timeout": 60}
+    runs = []
+    for hosts, dest in ((peers[:1], DEST), (peers[1:], other)):
+        arguments = lab.arguments(DEPLOY, lab.inventory(*hosts), **options | {"murder_dest": dest})
+        argv, environment = lab.command("ansible-playbook", *arguments)
+        runs.append(subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        wait_until(lambda hosts=hosts: all(arrived(host) > 2 * MB for host in hosts), "the download to go on")
+    rules = list(fleet.controller.rules())
+    outputs = [runs[0].communicate(timeout=120)[0]]
+    ended, running, left = runs[1].poll(), " ".join(murders(fleet.controller)), list(fleet.controller.rules())
+    outputs.append(runs[1].communicate(timeout=120)[0])
+    print(*outputs)
+    copies = [manifest(other, host) for host in peers[1:]]
+    for host in peers[1:]:
+        host.run("rm", "-rf", other)
+    assert ended is None, "it was too fast for this test"
+    assert [run.returncode for run in runs] == [0, 0]
+    assert "murder_tracker" in running and "murder_seed" in running
+    assert left == rules
+    assert copies == [source, source] and manifest(DEST, peers[0]) == source
+
+
 def test_firewall_that_does_not_close(lab, fleet, peers, source):
     """That of the seeder; the other one is closed nevertheless, and teardown can be run when the cause is mended."""
     tracker, seeder = fleet.peers[3:5]

@@ -90,7 +90,7 @@ func show(call ansible.Call, res *ansible.Result, before, after map[string]any) 
 
 // differences names the options in which two configurations of a daemon differ, with both values.
 // Configurations are compared as the JSON that they are passed as, secrets by their digests.
-func differences[T any](want, running T) ([]string, error) {
+func differences(want, running any) ([]string, error) {
 	want, err := daemon.Redact(want)
 	if err != nil {
 		return nil, err

@@ -32,6 +32,7 @@ type seedOptions struct {
 	uploadLimit int64
 	idleTimeout int
 	content     bool
+	deploy      string
 }
 
 // seedConfig is what the seeding daemon is started with.
@@ -46,6 +47,7 @@ type seedConfig struct {
 	IdleTimeout int           `json:"idle_timeout"`
 	LogFile     string        `json:"log_file"`
 	Profile     string        `json:"profile"`
+	Deploy      string        `json:"deploy,omitempty"` // that it is started for
 	raw         []byte        // the .torrent
 	source      []byte        // artifact.Source
 }
@@ -64,6 +66,7 @@ func seedModule() ansible.Module {
 	s.Size(&o.uploadLimit, "upload_limit", 0, "bytes a second, 64K or more; 0 means no limit")
 	s.Int(&o.idleTimeout, "idle_timeout", 3600, "seconds without a connected peer after which it ends by itself; 0 means never").Range(0, 1<<31)
 	s.Bool(&o.content, "return_content", true, "return the .torrent itself as torrent_content")
+	s.String(&o.deploy, "deploy", "", "name of the deploy that comes or goes: as long as another one has come and not gone, states stopped and absent leave the seeder alone")
 	s.RequiredIf("state", "started", "src", "tracker")
 	s.RequiredIf("state", "present", "src")
 	s.RequiredOneOf("src", "torrent")
@@ -81,7 +84,7 @@ func (o *seedOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	inst := daemon.Open(dir, "seed", o.torrent)
 	switch o.state {
 	case "stopped":
-		return stop(ctx, call, inst, map[string]any{"torrent": o.torrent, "port": 0})
+		return o.stop(ctx, call, inst)
 	case "absent":
 		return o.remove(ctx, call, inst)
 	}
@@ -152,7 +155,7 @@ func (o *seedOptions) config(t *artifact.Torrent, source *artifact.Source) seedC
 	return seedConfig{
 		Infohash: hex.EncodeToString(t.Infohash[:]), Torrent: o.torrent, Tracker: o.tracker, Token: daemon.Secret(o.token),
 		IP: o.ip, PortRange: o.portRange, UploadLimit: o.uploadLimit, IdleTimeout: o.idleTimeout,
-		LogFile: o.logFile, Profile: o.profile, raw: t.Raw, source: source.Encode(),
+		LogFile: o.logFile, Profile: o.profile, Deploy: o.deploy, raw: t.Raw, source: source.Encode(),
 	}
 }
 
@@ -189,6 +192,9 @@ func (o *seedOptions) start(ctx context.Context, call ansible.Call, inst *daemon
 		default:
 			if stale = old != cfg.Infohash; !stale {
 				anew, err = o.registerAnew(ctx, t, call.Check)
+				if err == nil && !call.Check {
+					running, err = join(ctx, inst, news{Deploy: o.deploy})
+				}
 			}
 			if err != nil {
 				return ansible.Result{Values: values}, err
@@ -246,11 +252,21 @@ func (c seedConfig) outdates(ctx context.Context, inst *daemon.Instance, pid int
 		return "", err
 	}
 	infohash, running.Infohash = running.Infohash, c.Infohash
+	running.Deploy = c.Deploy
 	diff, err := differences(c, running)
 	if err == nil && len(diff) > 0 {
 		err = alreadyRunning("A seeder of "+c.Torrent, pid, diff)
 	}
 	return infohash, err
+}
+
+// stop ends the daemon, unless another deploy uses it.
+func (o *seedOptions) stop(ctx context.Context, call ansible.Call, inst *daemon.Instance) (ansible.Result, error) {
+	values := map[string]any{"torrent": o.torrent, "port": 0}
+	if o.deploy == "" {
+		return stop(ctx, call, inst, values)
+	}
+	return leave(ctx, call, inst, "The seeder", news{Deploy: o.deploy}, values)
 }
 
 // remove is state: absent. It ends the daemon and removes the .torrent, never the source.
@@ -261,8 +277,8 @@ func (o *seedOptions) remove(ctx context.Context, call ansible.Call, inst *daemo
 			return ansible.Result{}, fmt.Errorf("not removed: %w", err)
 		}
 	}
-	res, err := stop(ctx, call, inst, map[string]any{"torrent": o.torrent, "port": 0})
-	if err != nil {
+	res, err := o.stop(ctx, call, inst)
+	if err != nil || res.Values["state"] == "started" {
 		return res, err
 	}
 	res.Values["state"] = "absent"

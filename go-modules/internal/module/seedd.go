@@ -12,6 +12,7 @@ import (
 	"corvus.murder/internal/artifact"
 	"corvus.murder/internal/daemon"
 	"corvus.murder/internal/swarm"
+	"corvus.murder/internal/tracker"
 )
 
 const withdrawBound = 5 * time.Second
@@ -22,6 +23,14 @@ func runSeed(ctx context.Context, p *daemon.Process) error {
 	if err := p.Config(&cfg); err != nil {
 		return err
 	}
+	users := tracker.Deploys{}
+	users.Add(cfg.Deploy)
+	heed(p, func(n news) { users.Add(n.Deploy) }, func(n news) string {
+		if !n.Look {
+			delete(users, n.Deploy)
+		}
+		return users.Other(n.Deploy)
+	})
 	end, err := profiled(p, cfg.Profile)
 	if err != nil {
 		return err

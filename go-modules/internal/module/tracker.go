@@ -2,7 +2,6 @@ package module
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -12,7 +11,6 @@ import (
 
 	"corvus.murder/internal/ansible"
 	"corvus.murder/internal/daemon"
-	"corvus.murder/internal/tracker"
 )
 
 // trackerOptions are the options of murder_tracker.
@@ -24,7 +22,9 @@ type trackerOptions struct {
 	allow       []string
 	idleTimeout int
 	expect      int
+	deploy      string
 	infohash    string
+	over        [20]byte // infohash
 }
 
 // trackerConfig is what the tracker's daemon is started with; it is compared to tell whether a
@@ -39,8 +39,9 @@ type trackerConfig struct {
 	StateDir    string         `json:"state_dir"`
 	LogFile     string         `json:"log_file"`
 	Profile     string         `json:"profile"`
-	// Expect is left out of the comparison: it says how large a deploy will be, not what is served.
-	Expect int `json:"expect,omitempty"`
+	// Expect and Deploy are left out of the comparison: they say who comes, not what is served.
+	Expect int    `json:"expect,omitempty"`
+	Deploy string `json:"deploy,omitempty"`
 }
 
 func trackerModule() ansible.Module {
@@ -53,6 +54,7 @@ func trackerModule() ansible.Module {
 	s.List(&o.allow, "allow", nil, "networks that may ask, as CIDR; by default all")
 	s.Int(&o.idleTimeout, "idle_timeout", 3600, "seconds without an announce after which it ends by itself; 0 means never").Range(0, 1<<31)
 	s.Int(&o.expect, "expect", 0, "how many peers will come; 0 means unknown").Range(0, 1<<20)
+	s.String(&o.deploy, "deploy", "", "name of the deploy that comes or goes: as long as another one has come and not gone, state stopped leaves the tracker alone")
 	s.String(&o.infohash, "infohash", "", "with state stopped, the torrent that is over: a tracker that others still use goes on")
 	return ansible.Module{Spec: s, Run: againIfRunning(o.run)}
 }
@@ -68,16 +70,17 @@ func (o *trackerOptions) run(ctx context.Context, call ansible.Call) (ansible.Re
 		return ansible.Result{}, err
 	}
 	if o.state == "stopped" {
-		if user := o.otherUser(ctx, inst); user != "" {
-			return ansible.Result{
-				Msg:    fmt.Sprintf("The tracker goes on for %s and ends by itself after that", user),
-				Values: map[string]any{"port": o.port, "pid": pid, "state": "started"},
-			}, nil
+		values := map[string]any{"port": o.port}
+		if o.deploy == "" && o.infohash == "" {
+			return stop(ctx, call, inst, values)
 		}
-		return stop(ctx, call, inst, map[string]any{"port": o.port})
+		return leave(ctx, call, inst, "The tracker", news{Deploy: o.deploy, Infohash: o.over}, values)
 	}
 	if running {
 		running, err = cfg.same(ctx, inst, pid)
+	}
+	if running && err == nil && !call.Check {
+		running, err = join(ctx, inst, news{Deploy: o.deploy, Expect: o.expect})
 	}
 	res := ansible.Result{Changed: !running, Values: cfg.values(pid)}
 	if err == nil && !running && !call.Check {
@@ -104,7 +107,7 @@ func (o *trackerOptions) config() (trackerConfig, error) {
 	}
 	cfg := trackerConfig{
 		Listen: o.listen, Port: o.port, Address: o.address, Token: daemon.Secret(o.token),
-		IdleTimeout: o.idleTimeout, StateDir: dir, LogFile: o.logFile, Profile: o.profile, Expect: o.expect,
+		IdleTimeout: o.idleTimeout, StateDir: dir, LogFile: o.logFile, Profile: o.profile, Expect: o.expect, Deploy: o.deploy,
 	}
 	if _, err := netip.ParseAddr(o.listen); err != nil {
 		return cfg, fmt.Errorf("Option listen is %q, which is not an IP address; write one of this host's, or 0.0.0.0", o.listen)
@@ -120,11 +123,10 @@ func (o *trackerOptions) config() (trackerConfig, error) {
 		cfg.Allow = append(cfg.Allow, prefix)
 	}
 	if o.infohash != "" {
-		infohash, err := parseInfohash(o.infohash)
-		if err != nil {
+		var err error
+		if o.over, err = parseInfohash(o.infohash); err != nil {
 			return cfg, err
 		}
-		o.infohash = hex.EncodeToString(infohash[:])
 	}
 	if _, err := netip.ParseAddr(o.address); strings.ContainsAny(o.address, "/ ?#@[]:") && err != nil { // IPv6 has colons
 		return cfg, fmt.Errorf("Option address is %q; write a host name or an IP address without a port", o.address)
@@ -137,20 +139,6 @@ func (o *trackerOptions) config() (trackerConfig, error) {
 	return cfg, nil
 }
 
-// otherUser names a torrent other than infohash that has peers. A tracker that cannot be asked has none.
-func (o *trackerOptions) otherUser(ctx context.Context, inst *daemon.Instance) string {
-	var status tracker.Status
-	if o.infohash == "" || inst.Status(ctx, &status) != nil {
-		return ""
-	}
-	for _, t := range status.Torrents {
-		if t.Infohash != o.infohash && t.Withdrawn == "" && len(t.Peers) > 0 {
-			return t.Name
-		}
-	}
-	return ""
-}
-
 // same tells whether the tracker still runs, and returns an error if it has other options.
 func (c trackerConfig) same(ctx context.Context, inst *daemon.Instance, pid int) (running bool, err error) {
 	var other trackerConfig
@@ -159,7 +147,7 @@ func (c trackerConfig) same(ctx context.Context, inst *daemon.Instance, pid int)
 	} else if err != nil {
 		return true, err
 	}
-	other.Expect, c.Expect = 0, 0
+	other.Expect, other.Deploy, c.Expect, c.Deploy = 0, "", 0, ""
 	diff, err := differences(c, other)
 	if err == nil && len(diff) > 0 {
 		err = alreadyRunning(fmt.Sprintf("A tracker on port %d", c.Port), pid, diff)
@@ -177,19 +165,4 @@ func (c trackerConfig) values(pid int) map[string]any {
 		"port":         c.Port,
 		"pid":          pid,
 	}
-}
-
-// stop is state: stopped of every module: it ends exactly that daemon, and is quiet if none runs.
-func stop(ctx context.Context, call ansible.Call, inst *daemon.Instance, values map[string]any) (ansible.Result, error) {
-	values["state"], values["pid"] = "stopped", 0
-	_, running, err := inst.Running()
-	if err != nil {
-		return ansible.Result{}, err
-	}
-	res := ansible.Result{Changed: running, Values: values}
-	if !call.Check {
-		res.Changed, err = inst.Stop(ctx)
-	}
-	show(call, &res, map[string]any{"state": "started"}, map[string]any{"state": "stopped"})
-	return res, err
 }

@@ -34,6 +34,8 @@ func runTracker(ctx context.Context, p *daemon.Process) error {
 		_ = ln.Close()
 		return err
 	}
+	server.Join(cfg.Deploy, cfg.Expect)
+	heed(p, func(n news) { server.Join(n.Deploy, n.Expect) }, func(n news) string { return server.Leave(n.Deploy, n.Infohash, n.Look) })
 	p.SetStatus(func() any { return server.Status() })
 	p.Ready()
 	return server.Serve(ctx, ln)

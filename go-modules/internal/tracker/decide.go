@@ -61,7 +61,7 @@ func (s *Server) decide(a announcement) (decision, error) {
 		seeders:     w.seeders,
 		leechers:    len(w.peers) - w.seeders,
 		completed:   w.completed,
-		finished:    s.cfg.Expect > 0 && w.completed >= s.cfg.Expect && w.seeders == len(w.peers),
+		finished:    t.expect > 0 && w.completed >= t.expect && w.seeders == len(w.peers),
 		compact:     a.compact,
 		withPeerIDs: a.withIDs,
 	}

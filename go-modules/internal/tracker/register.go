@@ -34,6 +34,7 @@ func (s *Server) register(info announce.Torrent) error {
 			info.Infohash, old.info.Name, old.info.Size)
 	}
 	if known && old.withdrawn.IsZero() {
+		old.over, old.expect = false, s.expect
 		s.active = now
 		return nil
 	}
@@ -42,12 +43,13 @@ func (s *Server) register(info announce.Torrent) error {
 		again := *old
 		again.withdrawn, again.reason = time.Time{}, ""
 		again.swarm.completed = 0 // those that are expected are to complete again
+		again.over, again.expect = false, s.expect
 		next[info.Infohash] = &again
 	} else {
 		if len(next) >= s.limits.torrents && !dropWithdrawn(next) {
 			return refuseWith(http.StatusInsufficientStorage, "Tracker holds %d torrents, which is the most it takes; withdraw one first", len(next))
 		}
-		next[info.Infohash] = &torrent{info: info, registered: now, swarm: newSwarm(newTrees(s.cfg.Expect))}
+		next[info.Infohash] = &torrent{info: info, registered: now, expect: s.expect, swarm: newSwarm(newTrees(s.expect))}
 	}
 	if err := s.replace(next); err != nil {
 		return err

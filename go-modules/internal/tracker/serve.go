@@ -18,7 +18,7 @@ const (
 	maxHeader       = 16 << 10
 	shutdownTimeout = 5 * time.Second
 	saveInterval    = 3 * time.Second
-	// firstSeeder is how long an idle tracker waits for its first torrent: 2 TB take a seeder as long to hash.
+	// firstSeeder is how long an idle tracker waits for its first torrent, or that of a deploy that has joined: 2 TB take a seeder as long to hash.
 	firstSeeder = time.Hour
 )
 
@@ -89,7 +89,7 @@ func (s *Server) expire() (idle bool) {
 		}
 	}
 	timeout := s.cfg.IdleTimeout
-	if len(s.torrents) == 0 { // the first seeder may still be hashing its source
+	if len(s.torrents) == 0 || s.awaits() { // a seeder may still be hashing its source
 		timeout = max(timeout, firstSeeder)
 	}
 	return s.cfg.IdleTimeout > 0 && now.Sub(s.active) >= timeout

@@ -188,7 +188,10 @@ func (s *Server) readTorrents(data []byte) error {
 		if err := t.Validate(); err != nil {
 			return fmt.Errorf("torrent %x: %w", t.Infohash, err)
 		}
-		torrents[t.Infohash] = &torrent{info: t.Torrent, registered: t.Registered, withdrawn: t.Withdrawn, reason: t.Reason, swarm: newSwarm(newTrees(s.cfg.Expect))}
+		torrents[t.Infohash] = &torrent{
+			info: t.Torrent, registered: t.Registered, withdrawn: t.Withdrawn, reason: t.Reason,
+			expect: s.cfg.Expect, swarm: newSwarm(newTrees(s.cfg.Expect)),
+		}
 	}
 	s.torrents = torrents
 	return nil

@@ -52,7 +52,7 @@ type PeerStatus struct {
 func (s *Server) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := Status{Time: s.now(), Started: s.started, Announces: s.announces, Expect: s.cfg.Expect, Torrents: []TorrentStatus{}}
+	status := Status{Time: s.now(), Started: s.started, Announces: s.announces, Expect: s.expect, Torrents: []TorrentStatus{}}
 	for _, t := range s.torrents {
 		status.Torrents = append(status.Torrents, t.status())
 		status.Uploaded = min(status.Uploaded+t.swarm.uploaded, maxTotal)

@@ -39,6 +39,8 @@ type torrent struct {
 	withdrawn  time.Time // zero while it may be announced
 	reason     string    // of the withdrawal
 	kept       int64     // bytes of its .torrent here
+	expect     int       // peers that will come, 0 when unknown
+	over       bool      // its deploy has left
 	swarm      swarm
 }
 

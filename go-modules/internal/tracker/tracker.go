@@ -36,8 +36,8 @@ type Config struct {
 	// IdleTimeout ends Serve after so long without an accepted announce or registration; 0 means never.
 	// A tracker that has no torrent yet waits an hour for one, however short the timeout.
 	IdleTimeout time.Duration
-	// Expect is how many peers will come, 0 when unknown. When so many have completed, the tracker tells
-	// the others that nobody needs them any more.
+	// Expect is how many peers will come, 0 when unknown, as long as Join says nothing else. When so many have completed, the
+	// tracker tells the others that nobody needs them any more.
 	Expect int
 }
 
@@ -93,6 +93,8 @@ type Server struct {
 	mu        sync.Mutex // owns everything below
 	rng       *rand.Rand
 	torrents  map[[20]byte]*torrent
+	deploys   Deploys // that use the tracker
+	expect    int     // peers of what is registered next
 	started   time.Time
 	active    time.Time // last accepted announce or registration
 	announces int64
@@ -122,6 +124,8 @@ func newServer(cfg Config, log *slog.Logger, now func() time.Time) *Server {
 		period:   time.Second,
 		rng:      rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		torrents: map[[20]byte]*torrent{},
+		deploys:  Deploys{},
+		expect:   cfg.Expect,
 		started:  now(),
 		active:   now(),
 		saved:    now(),

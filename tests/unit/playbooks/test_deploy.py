@@ -109,3 +109,19 @@ def test_seeder_waits_as_long_as_peers_may_read(given, seeder, tracker):
     """They connect when they have read what they have; the tracker hears of the seeder all the time."""
     made = options(**given)
     assert (int(made["seeder_idle_timeout"]), int(made["tracker_idle_timeout"])) == (seeder, tracker)
+
+
+def test_name_of_a_deploy():
+    """The same deploy, interrupted and run again, goes under the name that it came with; any other one is another one."""
+
+    def name(hosts: list[str], **given: str) -> str:
+        groups = PLAY["groups"] | {"peers": hosts, "all": [*PLAY["groups"]["all"], *hosts]}
+        made = options(**given, groups=groups, ansible_play_hosts_all=["localhost", *hosts])
+        assert made["tracker_deploy"] == made["seeder_deploy"]
+        return made["tracker_deploy"]
+
+    hosts = [f"h{number}" for number in range(1, 9)]
+    assert name(hosts) == name(hosts[::-1])
+    others = [name(hosts[1:]), name(hosts, murder_src="/srv/b.tar"), name(hosts, murder_dest="/opt/b.tar"), name(hosts)]
+    assert len(set(others)) == len(others)
+    assert others[1].startswith("/srv/b.tar (")
