@@ -25,6 +25,7 @@ type delivery struct {
 	wait    bool // for the artifact to be in place
 	force   bool // also when there is something at the destination
 	verify  string
+	counts  bool // the tracker is ours, and to know who has the artifact
 	records artifact.Records
 	began   time.Time
 	spent   int // pid of a daemon that only goes on seeding what is or was here

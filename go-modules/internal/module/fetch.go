@@ -2,9 +2,11 @@ package module
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"corvus.murder/internal/announce"
@@ -15,6 +17,8 @@ import (
 const (
 	fetchTries = 3
 	fetchPause = time.Second
+
+	checkInBound = 3 * time.Second
 )
 
 // fetch gets the .torrent from the tracker, which has it from the seeder. The infohash says whether it is the right one.
@@ -49,6 +53,24 @@ func (o *peerOptions) fetch(ctx context.Context) (*artifact.Torrent, error) {
 			client.URL(), t.Infohash, infohash)
 	}
 	return t, nil
+}
+
+// checkIn tells the tracker that this host has the artifact and needs no daemon. It is expected, and who has the artifact goes on seeding
+// until all that are expected have it. That it cannot be told is no failure: then they seed as long as seed_time says.
+func (d *delivery) checkIn(ctx context.Context) {
+	where := reach{ip: d.cfg.IP}
+	client, err := announce.New(d.cfg.Tracker, string(d.cfg.Token), where.local())
+	if err != nil {
+		return
+	}
+	host, _ := os.Hostname()
+	sum := sha256.Sum256([]byte(host + "\n" + d.cfg.IP + "\n" + d.inst.Dir())) // the same again is counted once
+	id := [20]byte([]byte("-MU0100-" + string(sum[:12])))
+	ctx, cancel := context.WithTimeout(ctx, checkInBound)
+	defer cancel()
+	_, _ = client.Announce(ctx, announce.Request{
+		Infohash: d.torrent.Infohash, PeerID: id, IP: d.cfg.IP, Port: 1, Event: announce.Stopped, NumWant: -1,
+	})
 }
 
 // parseInfohash reads the option infohash, in either case of its letters.

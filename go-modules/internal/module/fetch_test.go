@@ -72,3 +72,32 @@ func TestTorrentOfAnotherInfohash(t *testing.T) {
 	defer foreign.Close()
 	r.refused("murder_peer", r.byInfohash(1, infohash).with("tracker", foreign.URL), "does not register torrents", "give torrent or torrent_content")
 }
+
+// TestHostsInPlaceAreCounted: who goes on seeding for all that are expected need not wait for those that have the artifact already.
+func TestHostsInPlaceAreCounted(t *testing.T) {
+	r := newRig(t)
+	r.source(1 << 20)
+	r.must(true, "murder_tracker", r.tracker().with("expect", 2))
+	infohash := r.must(true, "murder_seed", r.seed())["infohash"].(string)
+	r.must(true, "murder_peer", r.byInfohash(1, infohash).with("seed_time", 0))
+	r.must(true, "murder_seed", r.seed().with("state", "stopped"))
+	r.must(true, "murder_tracker", r.tracker().with("state", "stopped"))
+
+	r.must(true, "murder_tracker", r.tracker().with("expect", 2))
+	r.must(true, "murder_seed", r.seed())
+	for range 2 { // which is one host all the same
+		r.must(false, "murder_peer", r.byInfohash(1, infohash))
+	}
+	info := r.must(false, "murder_info", options{"state_dir": r.state("tracker")})
+	torrent := info["trackers"].([]any)[0].(map[string]any)["torrents"].([]any)[0].(map[string]any)
+	if torrent["completed"] != 1.0 || torrent["seeders"] != 1.0 || torrent["leechers"] != 0.0 {
+		t.Errorf("with one host in place and the seeder the tracker tells %v", torrent)
+	}
+	peer := r.byInfohash(2, infohash).with("seed_time", 3600)
+	r.must(true, "murder_peer", peer)
+	inst, err := peerInstance(r.state("peer2"), peer["dest"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("the other one ends", func() bool { _, running, err := inst.Running(); return err == nil && !running })
+}

@@ -116,7 +116,7 @@ func (o *peerOptions) run(ctx context.Context, call ansible.Call) (ansible.Resul
 	}
 	d := &delivery{
 		call: call, torrent: t, cfg: cfg, inst: inst, wait: o.state == "present", force: o.force, verify: o.verify,
-		records: artifact.OpenRecords(dir),
+		records: artifact.OpenRecords(dir), counts: o.infohash != "",
 	}
 	return d.run(ctx)
 }

@@ -135,6 +135,9 @@ func (d *delivery) keep(ctx context.Context, plan *artifact.Plan) (ansible.Resul
 	}
 	res.Values["pid"], res.Values["port"] = d.seeder, d.port
 	d.addReleases(res.Values, plan)
+	if d.counts && d.wait && apply && d.seeder == 0 && d.result == nil {
+		d.checkIn(ctx)
+	}
 	if err := d.describe(ctx, res.Values, plan.Dest); err != nil || d.result == nil || !d.wait || !apply {
 		return res, err
 	}

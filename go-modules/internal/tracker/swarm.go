@@ -114,8 +114,9 @@ func (w *swarm) account(a announcement, maxSessions int) {
 	w.uploaded = min(w.uploaded+max(a.peer.Uploaded-before.Uploaded, 0), maxTotal)
 	w.downloaded = min(w.downloaded+max(a.peer.Downloaded-before.Downloaded, 0), maxTotal)
 	after := session{Uploaded: a.peer.Uploaded, Downloaded: a.peer.Downloaded, Completed: before.Completed}
-	// Whoever has everything when it starts says nothing of having completed (BEP 3), and yet is one of those that are expected.
-	whole := !known && a.event == announce.Started && a.peer.ours() && !a.peer.Origin
+	// Whoever has everything when it starts says nothing of having completed (BEP 3), and yet is one of those that are expected; so is
+	// one that needs no daemon for that, and only takes its leave.
+	whole := !known && (a.event == announce.Started || a.event == announce.Stopped) && a.peer.ours() && !a.peer.Origin
 	if (whole || a.event == announce.Completed) && a.peer.Seeder() && !before.Completed {
 		w.completed++
 		after.Completed = true
