@@ -267,6 +267,8 @@ notes:
   - The directory that was replaced, and releases that are not kept, go when the new artifact is in place. When something in them
     cannot be removed, such as a directory of another user, the task does not fail but warns, and says where it is. What is left
     of a directory is called C(.NAME.murder-left-NUMBER) then; of a release the next run tries to remove the rest.
+  - So is the directory that was replaced called when others have put something there in the very moment of the switch that
+    cannot be brought into the new one. The new one is in place then, but the task fails and says where the old one is.
 seealso:
   - module: ansible.builtin.unarchive
     description: Is enough for small archives and few hosts.

@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -109,7 +110,7 @@ func TestStrangersAtWork(t *testing.T) {
 func TestOthersChangeTheNewTree(t *testing.T) {
 	for _, rename := range everyRename {
 		top := t.TempDir()
-		torrent, source := build(t, tree{"f": "new", "d/f": "new"}.write(t, top+"/src"))
+		torrent, source := build(t, tree{"f": "new", "d/f": "new", "e/f": "new"}.write(t, top+"/src"))
 		p := plan(t, torrent, PlaceOptions{Dest: strangersAtWork().write(t, top+"/dest")})
 		transfer(t, torrent, source, p)
 		p.staging.renameat2 = rename
@@ -120,6 +121,7 @@ func TestOthersChangeTheNewTree(t *testing.T) {
 			}
 			must(t, errors.Join(os.Remove(p.Dest+"/gone"), os.Remove(p.Dest+"/d/gone/deep")))
 			must(t, errors.Join(os.Rename(p.Dest+"/log", p.Dest+"/log.1"), os.WriteFile(p.Dest+"/log", []byte("fresh"), 0o600)))
+			must(t, errors.Join(os.RemoveAll(p.Dest+"/own"), os.RemoveAll(p.Dest+"/e")))
 			must(t, errors.Join(os.RemoveAll(old+"/cache"), os.WriteFile(p.Dest+"/cache/mine", nil, 0o600)))
 			must(t, errors.Join(os.RemoveAll(p.Dest+"/a file"), os.WriteFile(p.Dest+"/a file", []byte("by now"), 0o600)))
 		})
@@ -131,12 +133,66 @@ func TestOthersChangeTheNewTree(t *testing.T) {
 				t.Errorf("%s is %q, want %q", path, got, want)
 			}
 		}
-		for _, path := range []string{"gone", "d/gone/deep", "cache/c", "cache/deep"} {
+		for _, path := range []string{"gone", "d/gone/deep", "cache/c", "cache/deep", "own", "e"} {
 			if _, err := os.Lstat(p.Dest + "/" + path); err == nil {
 				t.Errorf("%s is there again", path)
 			}
 		}
 		noStaging(t, top)
+	}
+}
+
+// TestStoppedAfterTheSwitch: what came into the old tree at the last moment is brought over all the same.
+func TestStoppedAfterTheSwitch(t *testing.T) {
+	for _, rename := range everyRename {
+		top := t.TempDir()
+		torrent, source := build(t, tree{"f": "new"}.write(t, top+"/src"))
+		p := plan(t, torrent, PlaceOptions{Dest: tree{"f": "old"}.write(t, top+"/dest")})
+		transfer(t, torrent, source, p)
+		p.staging.renameat2 = rename
+		ctx, cancel := context.WithCancel(t.Context())
+		moments(t, p, nil, func(old string) { must(t, os.WriteFile(old+"/late", []byte("x"), 0o600)) }, func(string) { cancel() })
+		must(t, p.Place(ctx))
+		if read(t, p.Dest+"/f") != "new" || read(t, p.Dest+"/late") != "x" {
+			t.Error("what came late is lost")
+		}
+		noStaging(t, top)
+	}
+}
+
+// TestLateStrangersThatCannotBeKept: the old tree that holds them stays, also when the next run comes.
+func TestLateStrangersThatCannotBeKept(t *testing.T) {
+	for _, rename := range everyRename {
+		for _, backup := range []bool{false, true} {
+			top := t.TempDir()
+			torrent, source := build(t, tree{"f": "new"}.write(t, top+"/src"))
+			o := PlaceOptions{Dest: tree{"f": "old"}.write(t, top+"/dest"), Backup: backup}
+			p := plan(t, torrent, o)
+			transfer(t, torrent, source, p)
+			p.staging.renameat2 = rename
+			moments(t, p, nil, nil, func(old string) {
+				if found, _ := filepath.Glob(p.Staging + "/*~"); backup {
+					old = found[0]
+				}
+				must(t, errors.Join(os.Remove(old+"/f"), os.Mkdir(old+"/f", 0o755), os.WriteFile(old+"/f/late", []byte("x"), 0o600)))
+			})
+			err := p.Place(t.Context())
+			must(t, p.Discard())
+			found, _ := filepath.Glob(top + "/.dest.murder-left-*")
+			if backup {
+				found = []string{p.Backup()}
+			}
+			if len(found) != 1 || !errors.Is(err, unix.ENOTEMPTY) || read(t, p.Dest+"/f") != "new" {
+				t.Fatalf("left is %q: %v", found, err)
+			}
+			wantError(t, err, p.Dest+" is in place, but not all that others have changed meanwhile in the old tree could be brought there "+
+				"(f: directory not empty); the old tree is "+found[0]+" now: look there for what is missing")
+			_, err = Forget(p.Dest, "", false)
+			must(t, err)
+			if read(t, found[0]+"/f/late") != "x" {
+				t.Error("what came late is lost")
+			}
+		}
 	}
 }
 

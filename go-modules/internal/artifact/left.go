@@ -40,21 +40,33 @@ func (s *staging) discard(name, base string) error {
 	if err == nil {
 		return nil
 	}
-	stat, gone := statAt(s.dir.fd(), name)
-	if stat == nil || gone != nil {
+	left, moved := s.leave(name, base)
+	if moved != nil {
 		return err
 	}
-	left := leftName(base, stat.Ino)
-	if unix.Renameat(s.dir.fd(), name, s.home.fd(), left) != nil {
-		return err
-	}
-	what := s.home.join(left)
+	what := left
 	var where *os.PathError
 	if errors.As(err, &where) {
 		what = filepath.Join(what, strings.TrimPrefix(where.Path, s.dir.join(name)))
 	}
 	return fault(errors.Join(ErrLeft, err), "The old content of %s is left in %s, for %s cannot be removed (%s); remove it by hand",
-		show(s.parent.join(base)), show(s.home.join(left)), show(what), reason(err))
+		show(s.parent.join(base)), show(left), show(what), reason(err))
+}
+
+// leave puts what no later run may touch beside the staging, and says where it is then.
+func (s *staging) leave(name, base string) (path string, err error) {
+	stat, err := statAt(s.dir.fd(), name)
+	if err == nil && stat == nil {
+		err = unix.ENOENT
+	}
+	if err != nil {
+		return s.dir.join(name), err
+	}
+	left := leftName(base, stat.Ino)
+	if err := unix.Renameat(s.dir.fd(), name, s.home.fd(), left); err != nil {
+		return s.dir.join(name), err
+	}
+	return s.home.join(left), nil
 }
 
 // leftName is free, for the inode is that of what is about to be called so.

@@ -67,7 +67,7 @@ type subdirectory struct {
 func isDirectory(stat *unix.Stat_t) bool { return stat.Mode&unix.S_IFMT == unix.S_IFDIR }
 
 func (m *merger) directory(path string) error {
-	if err := m.ctx.Err(); err != nil {
+	if err := m.ctx.Err(); err != nil && !m.live { // the new tree is in place, whoever would like to stop
 		return err
 	}
 	below, err := m.entries(path)
@@ -102,7 +102,9 @@ func (m *merger) entries(path string) (below []subdirectory, err error) {
 	}
 	defer unix.Close(from)
 	to, err := m.to.open(path, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
+	if m.live && ignoreMissing(err) == nil && err != nil {
+		return nil, nil // its owner has removed the new one
+	} else if err != nil {
 		return nil, m.cannot(path, err)
 	}
 	defer unix.Close(to)
@@ -202,23 +204,27 @@ func linkOver(from, to int, name string) error {
 
 // mkdir makes a stranger's directory in the new tree. It is finished once more when it has changed since.
 func (m *merger) mkdir(to int, name string, sub *subdirectory) (descend bool, err error) {
-	err = unix.Mkdirat(to, name, 0o700)
-	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return false, err
-	}
-	sub.made = err == nil
 	now, err := statAt(to, name)
-	if err != nil || now == nil {
+	switch {
+	case err != nil:
 		return false, err
-	}
-	if !isDirectory(now) {
+	case now == nil && m.live && m.kept.at(sub.path) != 0:
+		return false, nil // its owner has removed the new one
+	case now != nil && !isDirectory(now):
 		if !m.ours(sub.path, to, name, now) {
 			return false, nil
 		}
 		if err := unix.Unlinkat(to, name, 0); err != nil {
 			return false, err
 		}
-		return m.mkdir(to, name, sub)
+	}
+	err = unix.Mkdirat(to, name, 0o700)
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return false, err
+	}
+	sub.made = err == nil
+	if now, err = statAt(to, name); err != nil || now == nil {
+		return false, err
 	}
 	m.kept.note(sub.path, m.kept.identity(to, name, now.Ino))
 	if was := &sub.stat; !m.live {
@@ -247,7 +253,9 @@ func (m *merger) gone(path string, names []string) error {
 		if _, found := slices.BinarySearch(names, name); found {
 			continue
 		}
-		if err := m.drop(join(path, name)); err != nil {
+		if err := m.drop(join(path, name)); err != nil && m.live {
+			return m.cannot(join(path, name), err)
+		} else if err != nil {
 			return because(err, "%s is not at %s any more, but cannot be removed from the new tree; deploy again",
 				show(join(path, name)), show(m.Dest))
 		}
@@ -309,6 +317,9 @@ func (m *merger) replaceable(path string) error {
 }
 
 func (m *merger) cannot(path string, err error) error {
+	if m.live { // missed says the rest
+		return fault(err, "%s: %s", show(path), reason(err))
+	}
 	return cannotKeep(err, m.from.join(path))
 }
 

@@ -50,24 +50,35 @@ func (t *placer) switchOver() error {
 // putAway removes the old tree, or makes it the backup.
 func (t *placer) putAway(leftover, suffix string) error {
 	s := t.staging
+	var late error
 	if !t.asked.Delete {
 		// What came into the old tree while it was being replaced is not lost either.
-		if _, err := t.merge(t.old, s.content, true); err != nil {
-			return because(err, "%s is in place, but the old tree in %s holds files that came meanwhile and cannot be kept",
-				show(t.Dest), show(s.dir.join(leftover)))
-		}
+		_, late = t.merge(t.old, s.content, true)
 	}
 	if suffix != "" {
 		if err := s.rename(leftover, t.base+suffix); err != nil {
 			return because(err, "%s is in place, but the old tree in %s cannot be made its backup", show(t.Dest), show(s.dir.join(leftover)))
 		}
 		t.backup = filepath.Join(t.dir, t.base+suffix)
-		return nil
+		return t.missed(late, t.backup)
+	}
+	if late != nil {
+		left, err := s.leave(leftover, t.base)
+		return errors.Join(t.missed(late, left), err)
 	}
 	if err := t.note(s.discard(leftover, t.base)); err != nil {
 		return because(err, "%s is in place, but the old tree cannot be removed from %s", show(t.Dest), show(s.dir.path))
 	}
 	return nil
+}
+
+// missed is the failure to bring to the tree in place what others have changed meanwhile in the old one, which is left for them then.
+func (t *placer) missed(err error, old string) error {
+	if err == nil {
+		return nil
+	}
+	return fault(err, "%s is in place, but not all that others have changed meanwhile in the old tree could be brought there (%s); "+
+		"the old tree is %s now: look there for what is missing", show(t.Dest), err, show(old))
 }
 
 // rename moves something from the staging to a name in the destination's directory.
