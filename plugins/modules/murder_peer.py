@@ -227,7 +227,8 @@ options:
       - With V(false) what others have put there stays, as it is when the new directory takes the place of the old one. For a
         single file it means nothing.
       - What the user that runs the module could not keep, such as files of others that the kernel does not let it link, is named
-        before anything is downloaded, unless O(unpack) is set. Move it away, or run with C(become).
+        before anything is downloaded; with O(unpack), as what is in the archive is not known then, directories of others only.
+        Move it away, or run with C(become).
     type: bool
     default: false
   release:

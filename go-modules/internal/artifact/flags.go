@@ -153,59 +153,6 @@ func immutable(path string) error {
 		show(path), showFlags(flags&flagsOfClosing), show(path))
 }
 
-// checkClosed looks for such flags inside the tree that is to be replaced: what has one can neither be removed nor be kept in
-// the new tree. As a backup the old tree is only moved.
-func (p *Plan) checkClosed() error {
-	if !p.exists || p.torrent.Single || p.asked.Backup {
-		return nil
-	}
-	dest, err := openRoot(p.Dest)
-	if err != nil {
-		return because(err, "Destination %s cannot be read", show(p.Dest))
-	}
-	defer dest.Close()
-	return p.checkClosedIn(dest, "")
-}
-
-func (p *Plan) checkClosedIn(dest *root, dir string) error {
-	names, _ := dest.names(dir) // what is in the way of that is said when the tree is merged
-	c := cursor{root: dest}
-	defer c.close()
-	var below []string
-	for _, name := range names {
-		path := join(dir, name)
-		at, name, err := c.at(path)
-		if err != nil {
-			continue
-		}
-		flags, directory, err := closing(at, name)
-		if err != nil {
-			continue
-		}
-		if flags != 0 {
-			return fault(unix.EPERM, "Destination %s holds %s, which has the attribute %s and cannot be replaced; "+
-				"take that from it first (chattr -R -ia %s)", show(p.Dest), show(path), showFlags(flags), show(p.Dest))
-		}
-		if directory {
-			below = append(below, path)
-		}
-	}
-	for _, path := range below {
-		if err := p.checkClosedIn(dest, path); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// closing tells which of the flags of closing something has, and whether it is a directory, for the price of lstat(2): statx(2) has the
-// two under the same bits.
-func closing(at int, name string) (flags uint32, directory bool, err error) {
-	var stat unix.Statx_t
-	err = unix.Statx(at, name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE, &stat)
-	return uint32(stat.Attributes) & flagsOfClosing, stat.Mode&unix.S_IFMT == unix.S_IFDIR, err
-}
-
 // closeFlags sets the flags that can be set only when all else is done, on an artifact that is in place beneath top, and brings
 // them to disk.
 func (p *Plan) closeFlags(top *root) error {

@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"errors"
 	"os"
 	"strings"
 
@@ -37,12 +38,11 @@ func (k *keeping) noDirectory(stat *unix.Stat_t) error {
 
 // noLink says why the kernel will not link a file, as far as that can be known beforehand: see protected_hardlinks in
 // proc_sys_fs(5).
-func (k *keeping) noLink(at int, name string, stat *unix.Stat_t) error {
-	if closed, _, err := closing(at, name); err == nil && closed != 0 {
-		return unix.EPERM
-	}
+func (k *keeping) noLink(at int, name string, stat *unix.Stat_t, flags uint32) error {
 	const setGroup = unix.S_ISGID | unix.S_IXGRP
 	switch {
+	case flags != 0:
+		return unix.EPERM
 	case k.link, int(stat.Uid) == os.Geteuid():
 		return nil
 	case stat.Mode&unix.S_IFMT != unix.S_IFREG, stat.Mode&unix.S_ISUID != 0, stat.Mode&setGroup == setGroup:
@@ -54,54 +54,132 @@ func (k *keeping) noLink(at int, name string, stat *unix.Stat_t) error {
 	return nil
 }
 
-// checkStrangers finds before a download what merge could not keep of the tree at Dest.
-func (p *Plan) checkStrangers(dest *root) error {
-	k, err := newKeeping(dest)
+// obstacles are what one walk over the tree at Dest looks for before a download: what keeps it from being replaced.
+type obstacles struct {
+	*Plan
+	keeping
+	dest    *root
+	removes bool // it goes, so nothing in it may have a flag of closing; as a backup it is only moved
+	keeps   bool // what is not the artifact's stays, so the new tree must be able to have it: nothing is ever lost, unless delete says so
+}
+
+// checkTree looks for obstacles, unless it has found none before.
+func (p *Plan) checkTree() error {
+	o := obstacles{Plan: p, removes: !p.asked.Backup, keeps: !p.asked.Delete}
+	if !p.exists || p.torrent.Single || p.cleared || !o.removes && !o.keeps {
+		return nil
+	}
+	dest, err := openRoot(p.Dest)
+	if err == nil {
+		defer dest.Close()
+		o.keeping, err = newKeeping(dest)
+	}
 	if err != nil {
 		return because(err, "Destination %s cannot be read", show(p.Dest))
 	}
-	return p.checkStrangersIn(&k, dest, "")
+	o.dest = dest
+	err = o.directory("")
+	p.cleared = err == nil
+	return err
 }
 
-func (p *Plan) checkStrangersIn(k *keeping, dest *root, dir string) error {
-	names, err := dest.names(dir)
-	if err != nil {
-		return unreadable(err, dest.join(dir))
+func (o *obstacles) directory(dir string) error {
+	names, err := o.dest.names(dir)
+	if err != nil && o.keeps { // else it shows when it is removed
+		return unreadable(err, o.dest.join(dir))
 	}
-	c := cursor{root: dest}
+	c := cursor{root: o.dest}
 	defer c.close()
 	var below []string
 	for _, name := range names {
 		path := join(dir, name)
-		i, known := p.index()[path]
-		if known && i >= 0 {
-			continue
-		}
-		stat, err := c.stat(path)
-		if ignoreMissing(err) == nil && err != nil {
-			continue // its owner has just removed it
-		}
-		switch {
-		case err != nil:
-		case isDirectory(&stat):
-			err = k.noDirectory(&stat)
-			below = append(below, path)
-		case !known && !isLinkName(name):
-			var at int
-			if at, name, err = c.at(path); err == nil {
-				err = k.noLink(at, name, &stat)
-			}
-		}
+		descend, err := o.entry(&c, path)
 		if err != nil {
-			return cannotKeep(err, dest.join(path))
+			return err
+		}
+		if descend {
+			below = append(below, path)
 		}
 	}
 	for _, path := range below {
-		if err := p.checkStrangersIn(k, dest, path); err != nil {
+		if err := o.directory(path); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// entry looks at what has a path, and says whether it is a directory to descend into.
+func (o *obstacles) entry(c *cursor, path string) (descend bool, err error) {
+	at, name, err := c.at(path)
+	var stat unix.Stat_t
+	var flags uint32
+	if err == nil {
+		stat, flags, err = inspect(at, name)
+	}
+	switch {
+	case err != nil && (!o.keeps || ignoreMissing(err) == nil): // its owner has just removed it
+		return false, nil
+	case err != nil:
+		return false, cannotKeep(err, o.dest.join(path))
+	case o.removes && flags != 0:
+		return false, fault(unix.EPERM, "Destination %s holds %s, which has the attribute %s and cannot be replaced; "+
+			"take that from it first (chattr -R -ia %s)", show(o.Dest), show(path), showFlags(flags), show(o.Dest))
+	case !o.keeps:
+		return isDirectory(&stat), nil
+	}
+	i, known := o.index()[path]
+	switch {
+	case o.unpack != nil: // what is in the archive nobody knows before it has come
+		return isDirectory(&stat), o.noArchive(path, &stat)
+	case known && i >= 0:
+		return false, o.noFile(path, &stat)
+	case isDirectory(&stat):
+		err = o.noDirectory(&stat)
+	case !known && !isLinkName(name):
+		err = o.noLink(at, name, &stat, flags)
+	}
+	if err != nil {
+		return false, cannotKeep(err, o.dest.join(path))
+	}
+	return isDirectory(&stat), nil
+}
+
+// noFile says why a file or symlink of the artifact cannot take the place of what is there, nil when it can.
+func (o *obstacles) noFile(path string, stat *unix.Stat_t) error {
+	if !isDirectory(stat) {
+		return nil
+	}
+	if names, err := o.dest.names(path); err == nil && len(names) == 0 {
+		return nil
+	}
+	return fault(unix.ENOTEMPTY, "Destination %s is a directory that is not empty, but a file of that name is to be placed; remove it first",
+		show(o.dest.join(path)))
+}
+
+// noArchive says why something cannot be kept whatever is in an archive, nil where that is not known. Only an empty directory may have to
+// make way for a file.
+func (o *obstacles) noArchive(path string, stat *unix.Stat_t) error {
+	if !isDirectory(stat) || o.dest.bare(path) {
+		return nil
+	}
+	if err := o.noDirectory(stat); err != nil {
+		return cannotKeep(err, o.dest.join(path))
+	}
+	return nil
+}
+
+// inspect is lstat(2), as far as obstacles ask for it, and tells which of the flags of closing something has: statx(2) has them under
+// the same bits. A kernel without it tells of none.
+func inspect(at int, name string) (stat unix.Stat_t, flags uint32, err error) {
+	var all unix.Statx_t
+	err = unix.Statx(at, name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE|unix.STATX_MODE|unix.STATX_UID, &all)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
+		err = unix.Fstatat(at, name, &stat, unix.AT_SYMLINK_NOFOLLOW)
+		return stat, 0, err
+	}
+	stat.Mode, stat.Uid, stat.Dev = uint32(all.Mode), all.Uid, unix.Mkdev(all.Dev_major, all.Dev_minor)
+	return stat, uint32(all.Attributes) & flagsOfClosing, err
 }
 
 func cannotKeep(err error, path string) error {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"corvus.murder/internal/testarchive"
 )
 
 // TestStrangersThatCannotBeKept: the plan knows before a download what the kernel will not let a user link, and only that.
@@ -68,6 +70,39 @@ func TestStrangersThatCannotBeKept(t *testing.T) {
 				}
 				for _, err := range []error{before, placed} {
 					wantError(t, err, dest+"/"+c.path+" cannot be kept in the new tree; move it away and deploy again: operation not permitted")
+				}
+			})
+		})
+	}
+}
+
+// TestStrangersInTheWayOfAnArchive: nobody knows beforehand what is in it, but a directory that is not empty has to be kept in any case.
+func TestStrangersInTheWayOfAnArchive(t *testing.T) {
+	needRoot(t, "make directories that belong to someone else")
+	data := testarchive.Tar(t, packed{Name: "theirs", Body: "new", Mode: 0o644})
+	for name, is := range map[string]tree{"full": {"theirs/mine": "x"}, "empty": {"theirs": dir(0o755)}, "unreadable": {"theirs": dir(0o700)}} {
+		t.Run(name, func(t *testing.T) {
+			top := t.TempDir()
+			must(t, os.Chmod(filepath.Dir(top), 0o755))
+			is.write(t, top+"/dest")
+			for _, path := range []string{"", "/dest", "/dest/theirs/mine"} {
+				must(t, ignoreMissing(os.Chown(top+path, 65534, 65534)))
+			}
+			asUser(t, func(string) {
+				p, err := unpack(t, top, data, PlaceOptions{})
+				must(t, err)
+				before := plan(t, p.incoming(), PlaceOptions{Dest: p.Dest, Unpack: true}).Space()
+				placed := p.Place(t.Context())
+				switch name {
+				case "empty":
+					must(t, errors.Join(before, placed))
+				case "full":
+					wantError(t, before, top+"/dest/theirs cannot be kept in the new tree; move it away and deploy again: operation not permitted")
+				default:
+					wantError(t, before, "Destination "+top+"/dest/theirs cannot be read: permission denied")
+				}
+				if name != "empty" {
+					wantError(t, placed, top+"/dest/theirs cannot be kept in the new tree; move it away and deploy again")
 				}
 			})
 		})

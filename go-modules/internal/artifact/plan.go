@@ -49,7 +49,7 @@ type Plan struct {
 	settled  bool       // Matches has found every mode and owner as it shall be
 	linkless bool       // hard links are copies, for they could not be made
 	warnings []string   // see Warnings
-	cleared  bool       // nothing at Dest is in the way, see checkConflicts
+	cleared  bool       // nothing at Dest is in the way, see checkTree
 }
 
 // NewPlan checks all that can be checked beforehand and writes nothing. Errors name the destination and say what to do.
@@ -266,44 +266,6 @@ func (p *Plan) checkMounts() error {
 		}
 	}
 	return nil
-}
-
-// checkConflicts looks for what the tree at Dest holds and the new one could not keep: directories with content where the
-// artifact has a file or symlink, and what this user cannot bring there. Nothing is ever lost, unless the option delete says so.
-func (p *Plan) checkConflicts() error {
-	if !p.exists || p.torrent.Single || p.asked.Delete || p.unpack != nil || p.cleared {
-		return nil
-	}
-	dest, err := openRoot(p.Dest)
-	if err != nil {
-		return because(err, "Destination %s cannot be read", show(p.Dest))
-	}
-	defer dest.Close()
-	c := cursor{root: dest}
-	defer c.close()
-	for i := range p.torrent.Files {
-		file := &p.torrent.Files[i]
-		if file.Pad() {
-			continue
-		}
-		stat, err := c.stat(file.Path)
-		if err != nil {
-			if ignoreMissing(err) != nil {
-				return because(err, "Destination %s cannot be read", show(dest.join(file.Path)))
-			}
-			continue
-		}
-		if stat.Mode&unix.S_IFMT != unix.S_IFDIR {
-			continue
-		}
-		if names, err := dest.names(file.Path); err != nil || len(names) > 0 {
-			return fault(unix.ENOTEMPTY, "Destination %s is a directory that is not empty, but a file of that name is to be placed; "+
-				"remove it first", show(dest.join(file.Path)))
-		}
-	}
-	err = p.checkStrangers(dest)
-	p.cleared = err == nil
-	return err
 }
 
 // Complete says whether the artifact is at Dest already: every directory, file and symlink, every byte. What else is in a

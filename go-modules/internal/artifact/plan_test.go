@@ -48,7 +48,7 @@ func TestPlansThatAreRefused(t *testing.T) {
 		wantError(t, err, c.want)
 	}
 	full := plan(t, all, PlaceOptions{Dest: top + "/full"})
-	wantError(t, full.Space(), "Destination "+top+"/full/d/f is a directory that is not empty, but a file of that name")
+	wantError(t, full.Space(), "Destination "+top+"/full/l is a directory that is not empty, but a file of that name")
 	if err := plan(t, all, PlaceOptions{Dest: top + "/full", Delete: true}).Space(); err != nil {
 		t.Errorf("with delete: %v", err)
 	}

@@ -17,12 +17,7 @@ func (p *Plan) Space() error {
 	if p.readOnly != nil {
 		return p.readOnly
 	}
-	if p.reuse.have == nil { // else the module has looked
-		if err := p.checkClosed(); err != nil {
-			return err
-		}
-	}
-	if err := p.checkConflicts(); err != nil {
+	if err := p.checkTree(); err != nil {
 		return err
 	}
 	var fs unix.Statfs_t
