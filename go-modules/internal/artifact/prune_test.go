@@ -61,6 +61,14 @@ func TestLinksThatShareReleases(t *testing.T) {
 	}
 	deployed(4, stable) // 1 is nobody's any more
 	there(0, 2, 3, 4)
+	deployed(4, canary)
+	there(0, 2, 3, 4)
+	must(t, os.Remove(top+"/pinned"))
+	deployed(4, canary) // now 2 is not either
+	there(0, 3, 4)
+	if r, err := openReleases(canary.Dest); err != nil || len(r.Removing) > 0 {
+		t.Errorf("to be removed are %v, %v", r.Removing, err)
+	}
 }
 
 // TestReleasesOfALinkThatCannotBeRead: nobody knows what it may go back to, so everything stays, and the deploy succeeds.

@@ -200,16 +200,18 @@ func (r *releases) excess(keep int) []string {
 
 // prune removes the releases that are no longer kept, and what an earlier run has begun to remove, but none that others use. The
 // link leads to the new release by then, so whatever fails is for the user to know and no failure of the deploy. What could not
-// be removed the next run tries again.
+// be removed, or is in use, the next run looks at again: whoever uses it now may not have a record.
 func (r *releases) prune(keep int) (failed []error) {
-	r.Removing = append(r.Removing, r.excess(keep)...)
-	if len(r.Removing) == 0 {
+	excess := r.excess(keep)
+	if r.Removing = append(r.Removing, excess...); len(r.Removing) == 0 {
 		return nil
 	}
-	gone := func(name string) bool { return slices.Contains(r.Removing, name) }
-	r.Order, r.RolledBack = slices.DeleteFunc(r.Order, gone), slices.DeleteFunc(r.RolledBack, gone)
-	if err := r.write(); err != nil {
-		return []error{err}
+	if len(excess) > 0 {
+		gone := func(name string) bool { return slices.Contains(excess, name) }
+		r.Order, r.RolledBack = slices.DeleteFunc(r.Order, gone), slices.DeleteFunc(r.RolledBack, gone)
+		if err := r.write(); err != nil {
+			return []error{err}
+		}
 	}
 	used, err := r.used()
 	if err != nil {
@@ -223,7 +225,8 @@ func (r *releases) prune(keep int) (failed []error) {
 	var left []string
 	for _, name := range r.Removing {
 		if used[name] {
-			continue // it has become current again, or is for another link to remove
+			left = append(left, name)
+			continue
 		}
 		err := dir.remove(name)
 		if errors.Is(err, unix.EPERM) && capable(unix.CAP_LINUX_IMMUTABLE) { // the option attributes may have closed it
@@ -236,9 +239,11 @@ func (r *releases) prune(keep int) (failed []error) {
 				show(r.link), show(r.path(name))))
 		}
 	}
-	r.Removing = left
-	if err := r.write(); err != nil {
-		failed = append(failed, err)
+	if len(left) < len(r.Removing) {
+		r.Removing = left
+		if err := r.write(); err != nil {
+			failed = append(failed, err)
+		}
 	}
 	return failed
 }
