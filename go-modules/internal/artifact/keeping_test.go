@@ -76,6 +76,32 @@ func TestStrangersThatCannotBeKept(t *testing.T) {
 	}
 }
 
+// TestStrangersBesideWhatIsClosed: a directory that its owner cannot list is in nobody's way, whether the old tree has it or not.
+func TestStrangersBesideWhatIsClosed(t *testing.T) {
+	needRoot(t, "be another user and read what that one cannot")
+	top := t.TempDir()
+	must(t, os.Chmod(filepath.Dir(top), 0o755))
+	src := tree{"d": dir(0o311), "d/f": "new", "fresh": dir(0o311), "fresh/f": "new"}.write(t, top+"/src")
+	torrent, source := build(t, src)
+	dest := tree{"d/f": "old", "d/x": "x", "stranger": "x"}.write(t, top+"/dest")
+	for _, path := range []string{"", "/dest", "/dest/d", "/dest/d/f", "/dest/d/x", "/dest/stranger"} {
+		must(t, os.Chown(top+path, 65534, 65534))
+	}
+	asUser(t, func(string) {
+		p := plan(t, torrent, PlaceOptions{Dest: dest})
+		transfer(t, torrent, source, p)
+		must(t, p.Place(t.Context()))
+	})
+	for path, want := range map[string]string{"d/f": "new", "d/x": "x", "fresh/f": "new", "stranger": "x"} {
+		if got := read(t, dest+"/"+path); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+	if modeAt(t, dest+"/d") != "0311" || modeAt(t, dest+"/fresh") != "0311" {
+		t.Error("what the artifact closes is open")
+	}
+}
+
 // TestStrangersInTheWayOfAnArchive: nobody knows beforehand what is in it, but a directory that is not empty has to be kept in any case.
 func TestStrangersInTheWayOfAnArchive(t *testing.T) {
 	needRoot(t, "make directories that belong to someone else")

@@ -246,7 +246,7 @@ func (m *merger) gone(path string, names []string) error {
 		return nil
 	}
 	there, err := m.to.names(path)
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.EACCES) { // the artifact may have closed it to its owner
 		return m.cannot(path, err)
 	}
 	for _, name := range there {
@@ -289,7 +289,7 @@ func (m *merger) drop(path string) error {
 		return nil
 	}
 	names, err := m.to.names(path)
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.EACCES) {
 		return ignoreMissing(err)
 	}
 	for _, name := range names {
