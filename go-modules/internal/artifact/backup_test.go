@@ -183,6 +183,25 @@ func TestUnsafeWrites(t *testing.T) {
 		"Not enough space on "+mount+" for "+mount+"/inner: 2.1 MB needed, ")
 }
 
+// TestBackupWhereNothingCanBeMade: unsafe_writes needs no directory that can be written to, but a backup does, and says so at once.
+func TestBackupWhereNothingCanBeMade(t *testing.T) {
+	asUser(t, func(top string) {
+		torrent, source := build(t, tree{"f": "new"}.write(t, top+"/src")+"/f")
+		tree{"etc/dest": "old", "partial": dir(0o755)}.write(t, top)
+		must(t, os.Chmod(top+"/etc", 0o555))
+		o := PlaceOptions{Dest: top + "/etc/dest", UnsafeWrites: true, PartialDir: top + "/partial", Backup: true}
+		wantError(t, plan(t, torrent, o).Space(), "Destination directory "+top+"/etc cannot be written to by user ")
+		o.Backup = false
+		p := plan(t, torrent, o)
+		must(t, p.Space())
+		transfer(t, torrent, source, p)
+		must(t, p.Place(t.Context()))
+		if read(t, p.Dest) != "new" {
+			t.Error("not written in place")
+		}
+	})
+}
+
 func TestPartialDir(t *testing.T) {
 	top := t.TempDir()
 	src := tree{"d/f": "new", "f": "new"}.write(t, top+"/src")

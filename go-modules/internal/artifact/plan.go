@@ -221,7 +221,7 @@ func (p *Plan) checkDest() error {
 	if err := p.checkMounts(); err != nil {
 		return err
 	}
-	if p.unsafe() && writableFile(p.Dest) {
+	if p.unsafe() && writableFile(p.Dest) && !(p.asked.Backup && writable(p.dir) != nil) {
 		p.readOnly = nil
 		if p.home != p.dir {
 			p.readOnly = writable(p.home)
