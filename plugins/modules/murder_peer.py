@@ -266,6 +266,9 @@ notes:
   - Where the filesystem cannot exchange two directories, one that is there already is replaced by two renames instead of
     one step. For a moment a reader may find nothing at O(dest), and after a kill or crash between the two that lasts until
     the next run, which puts one whole version there.
+  - In a container, overlayfs does not rename directories that the image has. One at O(dest) has to be made a new one first. It
+    does not show before the artifact has come, but that is kept for the next run. With O(keep), or where nothing is at O(dest),
+    it does not matter.
   - The directory that was replaced, and releases that are not kept, go when the new artifact is in place. When something in them
     cannot be removed, such as a directory of another user, the task does not fail but warns, and says where it is. What is left
     of a directory is called C(.NAME.murder-left-NUMBER) then; of a release the next run tries to remove the rest.

@@ -26,6 +26,9 @@ func (t *placer) switchOver() error {
 	switch {
 	case errors.Is(err, unix.EEXIST):
 		return fault(err, "Destination %s was made by someone else meanwhile; deploy again", show(t.Dest))
+	case errors.Is(err, unix.EXDEV) && t.old != nil:
+		return fault(err, "Destination %s cannot be replaced, for its filesystem does not rename this directory, as overlayfs does none of an image; "+
+			"make it a new one (cp -a, rm -r, mv) and deploy again, without a download", show(t.Dest))
 	case err != nil:
 		return because(err, "Destination %s cannot be replaced", show(t.Dest))
 	}
