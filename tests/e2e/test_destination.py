@@ -72,17 +72,23 @@ def test_destination_is_read_only(sandbox, seed, root):
 
 
 @pytest.mark.parametrize("check_mode", [False, True], ids=["done", "predicted"])
-def test_disk_is_full(sandbox, seed, small_disk, check_mode):
+@pytest.mark.parametrize("nobody", [False, True], ids=["root", "an ordinary user"])
+def test_disk_is_full(sandbox, seed, small_disk, check_mode, nobody):
     dest = small_disk / "dest"
     dest.write_bytes(OLD)
-    message = sandbox.fails("peer", check_mode=check_mode, **peer(seed, dest))
+    own = sandbox.directory / "own"
+    own.mkdir()
+    for path in (small_disk, dest, own):
+        os.chown(path, NOBODY, NOBODY)
+    options = {"state_dir": str(own)} if nobody else {}
+    message = sandbox.fails("peer", check_mode=check_mode, nobody=nobody, **peer(seed, dest, **options))
     assert str(small_disk) in message
     assert "3.0 MB" in message or "3000000" in message or "2.9 MiB" in message
     assert "space" in message
     assert dest.read_bytes() == OLD
     assert [path.name for path in small_disk.iterdir()] == ["dest"]
+    assert sandbox.succeeds("info", **options)["peers"] == []
     running = sandbox.succeeds("info")
-    assert running["peers"] == []
     assert [(torrent["seeders"], torrent["leechers"]) for torrent in running["trackers"][0]["torrents"]] == [(1, 0)]
 
 
