@@ -88,13 +88,20 @@ ready-lint: build .venv/tools build/bin/staticcheck-$(STATICCHECK)
 ready-go:
 	@tests/tools/need gcc=gcc,libc6-dev $$([ "$$(id -u)" -ne 0 ] || echo mkfs.btrfs=btrfs-progs)
 
-ready-unit ready-sanity ready-integration: build .venv/tools
+ready-unit ready-sanity: build .venv/tools
 	@tests/tools/need git=git
+
+# Archives are packed by the programs that their users have.
+PACKERS := zstd=zstd zip=zip
+
+ready-integration: build .venv/tools
+	@tests/tools/need git=git $(PACKERS)
 
 FLEET := sshd=openssh-server ssh=openssh-client iptables=iptables ip=iproute2 sudo=sudo setpriv=util-linux ps=procps
 
-# Without root these tests are skipped, and then they need nothing.
+# The tests on a fleet are skipped without root, and then need nothing.
 ready-e2e: collection .venv/tools
+	@tests/tools/need $(PACKERS)
 	@[ "$$(id -u)" -ne 0 ] || tests/tools/need $(FLEET)
 
 ready-interop: build .venv/tools
