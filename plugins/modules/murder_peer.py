@@ -245,6 +245,7 @@ options:
       - Tar archives are unpacked while they come, from the beginning as far as it is verified; a zip archive, whose table of
         contents is at its end, when all of it is there.
       - The archive lies beside O(dest) meanwhile. Its name goes when its content is in place, its space when seeding is over.
+      - Blocks of zeros become holes of a sparse file. The disk must have room for them all the same.
       - As root, owners and all permission bits are those in a tar archive; otherwise the umask applies and set-user-ID bits do
         not count, nor do they with zip. O(owner), O(group), O(mode) and O(directory_mode) apply to everything that was unpacked.
       - Refused, before anything is changed, are archives with absolute names, names with C(..), names beneath symbolic links,

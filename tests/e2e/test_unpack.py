@@ -151,4 +151,5 @@ def test_same_as_tar(sandbox):
     sandbox.succeeds("peer", **peer(sandbox.swarm(archive), ours))
     assert manifest(ours) == manifest(theirs)
     assert (ours / "linked").samefile(ours / "private/key")
+    assert (ours / "sparse").stat().st_blocks <= (theirs / "sparse").stat().st_blocks
     assert int((ours / "private/key").stat().st_mtime) == int((theirs / "private/key").stat().st_mtime)

@@ -115,18 +115,24 @@ func (x *extractor) file(a *archive.Reader, at int, name string) (content sum, e
 	file := os.NewFile(uintptr(fd), name)
 	defer func() { err = errors.Join(err, file.Close()) }()
 	x.hash.Reset()
+	size, written := int64(0), int64(0)
 	for {
 		if err := x.ctx.Err(); err != nil {
 			return content, err
 		}
 		n, err := a.Read(x.buffer)
 		x.hash.Write(x.buffer[:n])
-		if _, werr := file.Write(x.buffer[:n]); werr != nil {
+		end, werr := writeData(fd, x.buffer[:n], size)
+		if werr != nil {
 			return content, werr
 		}
-		if errors.Is(err, io.EOF) {
+		size, written = size+int64(n), max(written, end)
+		switch {
+		case errors.Is(err, io.EOF) && size > written: // it ends with a hole
+			return sum(x.hash.Sum(nil)), file.Truncate(size)
+		case errors.Is(err, io.EOF):
 			return sum(x.hash.Sum(nil)), nil
-		} else if err != nil {
+		case err != nil:
 			return content, err
 		}
 	}

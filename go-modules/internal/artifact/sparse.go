@@ -65,6 +65,22 @@ func writeSparse(fd int, p []byte, off int64) error {
 	return nil
 }
 
+// writeData is writeSparse for a file in which nothing is yet at or behind off, so that blocks of zeros can be passed over. It returns
+// the end of what it has written, 0 for nothing.
+func writeData(fd int, p []byte, off int64) (end int64, err error) {
+	for len(p) > 0 {
+		n, zero := run(p, off)
+		if !zero {
+			if err := pwrite(fd, p[:n], off); err != nil {
+				return end, err
+			}
+			end = off + int64(n)
+		}
+		p, off = p[n:], off+int64(n)
+	}
+	return end, nil
+}
+
 // run is how many bytes of p, which belong at off, are zeros or are not, in whole blocks as far as p goes.
 func run(p []byte, off int64) (n int, zero bool) {
 	for n < len(p) {

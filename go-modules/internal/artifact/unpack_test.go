@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -173,6 +175,39 @@ func TestBomb(t *testing.T) {
 	}
 	_, err := unpack(t, t.TempDir(), testarchive.Tar(t, many...), PlaceOptions{Dest: inodes + "/dest"})
 	wantError(t, err, "Not enough inodes on "+show(inodes))
+}
+
+// TestUnpackMakesHoles of blocks of zeros, wherever they are in a file, as in a tree that is deployed.
+func TestUnpackMakesHoles(t *testing.T) {
+	hole := strings.Repeat("\x00", 1<<20)
+	files := map[string]string{
+		"begins": hole + content(5000), "ends": content(5000) + hole, "holds": content(9000) + hole + content(70_000), "only": hole,
+		"odd": "x" + hole[:300_001] + "y" + hole[:5] + "z", "small": "\x00\x00", "none": content(300_000), "empty": "",
+	}
+	var entries []packed
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		entries = append(entries, packed{Name: name, Body: files[name], Mode: 0o644})
+	}
+	for name, data := range testarchive.Formats(t, entries...) {
+		t.Run(name, func(t *testing.T) {
+			top := t.TempDir()
+			unpacked(t, top, data, PlaceOptions{})
+			for name, want := range files {
+				if got := read(t, top+"/dest/"+name); got != want {
+					t.Errorf("%s has %d bytes, want %d, or others", name, len(got), len(want))
+				}
+				most := int64(0) // the blocks that hold something
+				for block := range slices.Chunk([]byte(want), holeSize) {
+					if !isZero(block) {
+						most += holeSize
+					}
+				}
+				if took := blocks(t, top+"/dest/"+name); took > most {
+					t.Errorf("%s takes %d bytes of disk, want %d at the most", name, took, most)
+				}
+			}
+		})
+	}
 }
 
 func TestUnpackLeavesNothingOnFailure(t *testing.T) {
