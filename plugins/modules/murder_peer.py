@@ -217,7 +217,8 @@ options:
       - Releases that were rolled back from are removed first, then the oldest. What else lies in C(releases) stays, and so does
         a release that another O(dest) in the same directory leads to or may go back to, and one that any symbolic link there
         leads into, for as long as it does. To give up an O(dest), remove its link and C(releases/.LINK.murder), the record of it.
-      - C(NAME) is the artifact's, cut if it is long, with underscores for what is no UTF-8 in it.
+      - C(NAME) is the artifact's, cut if it is long, with underscores for what is no UTF-8 in it. The last part of O(dest) can
+        have 242 bytes at most then.
       - With V(0) O(dest) is the artifact itself. It excludes O(backup) and O(unsafe_writes).
     type: int
     default: 0

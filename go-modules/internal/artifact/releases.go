@@ -54,6 +54,9 @@ func openReleases(link string) (*releases, error) {
 		return nil, fault(nil, "Destination %s has the name that the directory of the releases has; choose another one, such as %s",
 			show(link), show(filepath.Join(filepath.Dir(link), "current")))
 	}
+	if len(filepath.Base(r.newLink())) > maxName { // the longest of what stands beside the link
+		return nil, fault(unix.ENAMETOOLONG, "Destination %s has too long a name for a link to releases; choose a shorter one", show(link))
+	}
 	stat, err := os.Lstat(link)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -76,6 +79,11 @@ func openReleases(link string) (*releases, error) {
 func (r *releases) path(name string) string { return filepath.Join(r.dir, name) }
 
 func (r *releases) recordPath() string { return r.path("." + filepath.Base(r.link) + ".murder") }
+
+// newLink is what is renamed over the link.
+func (r *releases) newLink() string {
+	return filepath.Join(filepath.Dir(r.link), "."+filepath.Base(r.link)+".murder-link")
+}
 
 func (r *releases) read() (err error) {
 	if r.record, err = readReleases(r.recordPath()); err != nil {
@@ -164,7 +172,7 @@ func (r *releases) release() string {
 // turn makes the link lead to a release. A reader finds the old one or the new one, at any moment.
 func (r *releases) turn(name string) error {
 	dir := filepath.Dir(r.link)
-	made := filepath.Join(dir, "."+filepath.Base(r.link)+".murder-link")
+	made := r.newLink()
 	err := os.Remove(made) // a killed run's
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		err = os.Symlink(filepath.Join(releasesName, name), made)

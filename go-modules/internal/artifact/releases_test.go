@@ -236,6 +236,28 @@ func TestSingleFilesAsReleases(t *testing.T) {
 	}
 }
 
+// TestNamesTooLongForALink are refused before anything is fetched; the longest that is not becomes one.
+func TestNamesTooLongForALink(t *testing.T) {
+	top := t.TempDir()
+	torrent, source := version(t, "new")
+	long := top + "/" + strings.Repeat("n", 243)
+	const want = " has too long a name for a link to releases; choose a shorter one"
+	for _, dest := range []string{long, long + strings.Repeat("n", 12)} {
+		_, err := NewPlan(torrent, PlaceOptions{Dest: dest, Keep: 1})
+		wantError(t, err, "Destination "+dest+want)
+		_, err = RollBack(dest, "", false)
+		wantError(t, err, "Destination "+dest+want)
+		if found, err := Forget(dest, "", false); found != 0 || err != nil {
+			t.Errorf("forgot %d, %v", found, err)
+		}
+	}
+	longest := long[:len(long)-1]
+	bring(t, torrent, source, PlaceOptions{Dest: longest, Keep: 1})
+	if read(t, longest+"/f") != "new" {
+		t.Error("not placed")
+	}
+}
+
 // TestReleasesModel compares deploys and rollbacks in any order with a list.
 func TestReleasesModel(t *testing.T) {
 	var torrents []*Torrent
