@@ -22,6 +22,8 @@ func Replaceable(path string) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return canWrite(path)
+	case errors.Is(err, unix.ENAMETOOLONG):
+		return fault(err, "Torrent %s has too long a name; give the option torrent another path", show(path))
 	case err != nil || stat.Mode().IsRegular() && stat.Size() == 0:
 		return nil // what is wrong with it turns out when it is written
 	}

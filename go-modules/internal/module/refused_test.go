@@ -68,6 +68,29 @@ func TestTorrentOfSomebodyElse(t *testing.T) {
 	r.must(true, "murder_seed", r.seed().with("torrent", empty).with("state", "present")) // its own
 }
 
+// TestSourceOfTheLongestName: no .torrent can be called by it, which is said before it is hashed; another path helps, and nothing is no reason
+// to fail where there is to be nothing.
+func TestSourceOfTheLongestName(t *testing.T) {
+	r := newRig(t)
+	r.src = filepath.Join(r.dir, strings.Repeat("n", 255))
+	data := r.source(1000)
+	r.must(true, "murder_tracker", r.tracker())
+	for _, check := range []bool{true, false} {
+		for _, state := range []string{"present", "started"} {
+			r.refused("murder_seed", r.seed().with("state", state).with("_ansible_check_mode", check),
+				"Torrent "+r.src+".torrent has too long a name; give the option torrent another path")
+		}
+		r.must(false, "murder_seed", r.seed().with("state", "absent").with("_ansible_check_mode", check))
+	}
+	torrent := filepath.Join(r.dir, "torrent")
+	r.must(true, "murder_seed", r.seed().with("torrent", torrent))
+	dest := filepath.Join(r.dir, strings.Repeat("d", 255))
+	r.must(true, "murder_peer", r.peer(1).with("torrent", torrent).with("dest", dest))
+	if got := read(t, dest); got != string(data) {
+		t.Errorf("there are %d bytes", len(got))
+	}
+}
+
 // TestLongPathsAreWithdrawn: peers hear why a source is not served any more, however long its path is.
 func TestLongPathsAreWithdrawn(t *testing.T) {
 	r := newRig(t)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"corvus.murder/internal/announce"
 	"corvus.murder/internal/ansible"
@@ -291,7 +292,7 @@ func (o *seedOptions) remove(ctx context.Context, call ansible.Call, inst *daemo
 			return err
 		}
 	}
-	if err = remove(o.torrent); errors.Is(err, os.ErrNotExist) {
+	if err = remove(o.torrent); errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) {
 		return res, nil
 	}
 	res.Changed = true
