@@ -27,8 +27,7 @@ func (i *Instance) found() (bool, error) {
 func makeDir(dir string) (made bool, err error) {
 	state := filepath.Dir(dir)
 	if err := os.MkdirAll(state, 0o700); err != nil {
-		return false, fmt.Errorf("state directory %s cannot be made: %w; give a state_dir that uid %d can write to",
-			state, errors.Unwrap(err), os.Geteuid())
+		return false, noStateDirectory(state, "made", errors.Unwrap(err))
 	}
 	info, err := os.Stat(state)
 	if err != nil {
@@ -44,8 +43,7 @@ func makeDir(dir string) (made bool, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil // the state directory was removed meanwhile; the caller tries again
 	case !errors.Is(err, fs.ErrExist):
-		return false, fmt.Errorf("state directory %s cannot be written to: %w; give a state_dir that uid %d can write to",
-			state, errors.Unwrap(err), os.Geteuid())
+		return false, noStateDirectory(state, "written to", errors.Unwrap(err))
 	}
 	if info, err = os.Lstat(dir); err != nil {
 		return false, nil // removed meanwhile; the caller tries again
@@ -59,6 +57,10 @@ func makeDir(dir string) (made bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+func noStateDirectory(dir, what string, err error) error {
+	return fmt.Errorf("state directory %s cannot be %s: %w; give a state_dir that uid %d can write to", dir, what, err, os.Geteuid())
 }
 
 // own demands a real directory of this user: what stands in it is trusted.

@@ -31,11 +31,8 @@ func openLog(dir, file string) (*os.File, error) {
 	}
 	// Opening a named pipe would wait for its reader without O_NONBLOCK.
 	log, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("log file %s cannot be opened: its directory does not exist; create it first", path)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("log file %s cannot be opened: %w", path, errors.Unwrap(err))
+		return nil, noLog(path, errors.Unwrap(err))
 	}
 	info, err := log.Stat()
 	if err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeCharDevice == 0 {
@@ -46,6 +43,17 @@ func openLog(dir, file string) (*os.File, error) {
 		return nil, fmt.Errorf("log file %s cannot be used: %w", path, err)
 	}
 	return log, nil
+}
+
+// noLog explains why a log cannot be opened; nil for nil.
+func noLog(path string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("log file %s cannot be opened: its directory does not exist; create it first", path)
+	}
+	return fmt.Errorf("log file %s cannot be opened: %w", path, err)
 }
 
 // redirect makes the log stdout and stderr of this process, for the runtime's

@@ -16,14 +16,17 @@ import (
 
 // The test binary is also the program under test: as `PROGRAM daemon DIR` it is a
 // daemon that does testWork, as `PROGRAM starter STATEDIR MODE` a process that
-// starts one and prints what came of it.
+// starts one and prints what came of it, and before that why none can be started.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == Verb {
 		os.Exit(Main(context.Background(), os.Args, os.Stdin, testWork))
 	}
 	if len(os.Args) == 4 && os.Args[1] == "starter" {
-		err := Open(os.Args[2], "peer", "x").Start(context.Background(), work{Mode: os.Args[3]}, "")
-		fmt.Println("starter:", err)
+		i := Open(os.Args[2], "peer", "x")
+		if err := i.Startable(""); err != nil {
+			fmt.Println("startable:", err)
+		}
+		fmt.Println("starter:", i.Start(context.Background(), work{Mode: os.Args[3]}, ""))
 		os.Exit(0)
 	}
 	if len(os.Args) == 3 && os.Args[1] == "late" {

@@ -78,6 +78,9 @@ func (d *delivery) run(ctx context.Context) (ansible.Result, error) {
 		}
 	}
 	if d.call.Check {
+		if err := d.inst.Startable(d.cfg.LogFile); err != nil {
+			return ansible.Result{}, err
+		}
 		return res, nil
 	}
 	if err := d.endSpent(ctx); err != nil {

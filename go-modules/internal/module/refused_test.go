@@ -68,6 +68,32 @@ func TestTorrentOfSomebodyElse(t *testing.T) {
 	r.must(true, "murder_seed", r.seed().with("torrent", empty).with("state", "present")) // its own
 }
 
+// TestNoPlaceForStateOrLog: check mode, which writes neither, says so too.
+func TestNoPlaceForStateOrLog(t *testing.T) {
+	r := newRig(t)
+	r.source(1000)
+	r.up()
+	other := r.seed().with("torrent", filepath.Join(r.dir, "other.torrent"))
+	for option, paths := range map[string]map[string]string{
+		"state_dir": {r.src: "state directory " + r.src + " cannot be made: not a directory", r.src + "/below": "cannot be made: not a directory"},
+		"log_file":  {r.dir: "log file " + r.dir + " cannot be opened: is a directory", r.dir + "/no/log": "its directory does not exist"},
+	} {
+		for path, want := range paths {
+			for module, o := range map[string]options{"murder_tracker": r.tracker().with("port", 1), "murder_seed": other, "murder_peer": r.peer(1)} {
+				if option == "log_file" {
+					o = o.with("state_dir", r.state("new"))
+				}
+				for _, check := range []bool{true, false} {
+					r.refused(module, o.with(option, path).with("_ansible_check_mode", check), module, want)
+				}
+			}
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(r.state("new"), "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 // TestSourceOfTheLongestName: no .torrent can be called by it, which is said before it is hashed; another path helps, and nothing is no reason
 // to fail where there is to be nothing.
 func TestSourceOfTheLongestName(t *testing.T) {

@@ -204,7 +204,11 @@ func (o *seedOptions) start(ctx context.Context, call ansible.Call, inst *daemon
 		}
 	}
 	res := ansible.Result{Changed: !running || stale, Values: values}
-	if !call.Check && res.Changed {
+	if call.Check && res.Changed {
+		if err := inst.Startable(cfg.LogFile); err != nil {
+			return ansible.Result{}, err
+		}
+	} else if res.Changed {
 		if stale {
 			if _, err := inst.Stop(ctx); err != nil {
 				return res, err

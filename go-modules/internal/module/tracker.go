@@ -83,7 +83,9 @@ func (o *trackerOptions) run(ctx context.Context, call ansible.Call) (ansible.Re
 		running, err = join(ctx, inst, news{Deploy: o.deploy, Expect: o.expect})
 	}
 	res := ansible.Result{Changed: !running, Values: cfg.values(pid)}
-	if err == nil && !running && !call.Check {
+	if err == nil && !running && call.Check {
+		err = inst.Startable(cfg.LogFile)
+	} else if err == nil && !running {
 		if err = inst.Start(ctx, cfg, cfg.LogFile); err == nil {
 			pid, _, err = inst.Running()
 			res.Values["pid"] = pid
