@@ -106,6 +106,33 @@ func TestStrangersAtWork(t *testing.T) {
 	}
 }
 
+// TestStrangersThatComeBack: what was away when the old tree was looked at a second time, and is back at the third, is the same as before. So is
+// a directory that is made anew. What was in a directory of the artifact that is a file by then has gone.
+func TestStrangersThatComeBack(t *testing.T) {
+	for _, rename := range everyRename {
+		top := t.TempDir()
+		src := tree{"f": "new", "d/f": "new"}.write(t, top+"/src")
+		torrent, source := build(t, src)
+		p := plan(t, torrent, PlaceOptions{Dest: strangersAtWork().write(t, top+"/dest")})
+		transfer(t, torrent, source, p)
+		p.staging.renameat2 = rename
+		var want map[string]string
+		moments(t, p, func(old string) {
+			must(t, errors.Join(os.Rename(old+"/state", old+"/aside"), os.Rename(old+"/own", old+"/away"), os.RemoveAll(old+"/cache")))
+		}, func(old string) {
+			must(t, errors.Join(os.Rename(old+"/aside", old+"/state"), os.Rename(old+"/away", old+"/own")))
+			must(t, errors.Join(os.RemoveAll(old+"/d"), os.WriteFile(old+"/d", nil, 0o600)))
+		}, func(old string) {
+			must(t, os.MkdirAll(old+"/cache/deep", 0o755))
+			want = listing(t, old)
+		})
+		must(t, p.Place(t.Context()))
+		maps.Copy(want, listing(t, src))
+		sameTree(t, timeless(listing(t, p.Dest)), timeless(want))
+		noStaging(t, top)
+	}
+}
+
 // TestOthersChangeTheNewTree: what they do in the tree that is in place already comes before what was in the old one.
 func TestOthersChangeTheNewTree(t *testing.T) {
 	for _, rename := range everyRename {

@@ -137,6 +137,8 @@ func (m *merger) entry(from, to int, name string, sub *subdirectory) (descend bo
 	switch {
 	case known && i >= 0 && directory:
 		return false, m.replaceable(sub.path)
+	case known && !directory && i < 0 && m.again: // what was in the directory has gone
+		return false, m.drop(sub.path)
 	case known && !directory, !directory && isLinkName(name): // replaced, or of a run that was killed
 		return false, nil
 	case !directory:
@@ -284,6 +286,7 @@ func (m *merger) drop(path string) error {
 	switch {
 	case ours && !(m.live && directory):
 		m.changed = true
+		m.forget(path, directory)
 		return m.to.remove(path)
 	case !directory, !known && !ours:
 		return nil
@@ -300,11 +303,27 @@ func (m *merger) drop(path string) error {
 	if known {
 		return nil
 	}
+	m.forget(path, false)
 	err = unix.Unlinkat(at, name, unix.AT_REMOVEDIR)
 	if errors.Is(err, unix.ENOTEMPTY) {
 		return nil
 	}
 	return ignoreMissing(err)
+}
+
+// forget is for what goes from a path in the new tree: the same may come back to it in the old one.
+func (m *merger) forget(path string, directory bool) {
+	delete(m.kept.inodes, maphash.String(m.kept.seed, path))
+	if !directory {
+		return
+	}
+	names, _ := m.to.names(path)
+	c := cursor{root: m.to}
+	defer c.close()
+	for _, name := range names {
+		stat, err := c.stat(join(path, name))
+		m.forget(join(path, name), err == nil && isDirectory(&stat))
+	}
 }
 
 // replaceable refuses to lose the content of a directory; NewPlan has looked too, but that was a while ago.
