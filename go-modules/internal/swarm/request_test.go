@@ -127,3 +127,27 @@ func TestUnaskedBlocksSpoilNothing(t *testing.T) {
 		t.Errorf("%d bytes came damaged, want none, and the bytes of the torrent", n)
 	}
 }
+
+// TestMoreIsAskedOfTheFast: who has sent much in a moment is asked for twice as much ahead as anybody in the beginning, also while nothing comes.
+func TestMoreIsAskedOfTheFast(t *testing.T) {
+	const much, want = 8 << 20, 2 * (asksAhead + swarm.BlockSize)
+	torrent, data := testswarm.Torrent(t, 3*much, pieceLength)
+	p := leech(t, torrent, &testswarm.Tracker{})
+	nc, err := stranger(t, p, torrent.Infohash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, nc, pp.Message{Type: pp.HaveAll}, pp.Message{Type: pp.Unchoke})
+	sent, grown := 0, false
+	var waits []pp.Message
+	serveAll(t, decoder(nc), func(msgs ...pp.Message) {
+		waits = append(waits, msgs...)
+		if ahead := len(waits) * swarm.BlockSize; sent < much || ahead >= want || grown { // else for ever, if no more is asked for
+			send(t, nc, waits...)
+			sent, grown, waits = sent+ahead, grown || ahead >= want, nil
+		}
+	}, data, pieceLength)
+	if p.Complete(t); !grown {
+		t.Errorf("it never asked for %d bytes ahead", want)
+	}
+}
