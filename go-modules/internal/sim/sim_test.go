@@ -52,6 +52,24 @@ func TestEqualHosts(t *testing.T) {
 	}
 }
 
+// TestHostsOfTheRig: the fleets and artifacts that are raced on real links, pieces as the program makes them. docs/architecture.md compares these
+// figures with what the rig says, which docs/benchmarks/results.md has.
+func TestHostsOfTheRig(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		hosts, pieces int
+		mbits, told   float64
+	}{{11, 1709, 100, 1.005}, {50, 855, 20, 1.013}, {200, 428, 5, 1.033}} {
+		cfg := fleet(test.hosts, test.mbits, 64<<10)
+		cfg.Pieces = test.pieces
+		r := Run(cfg)
+		most{test.told + 0.002, 1.01, 0.005}.check(t, r)
+		if r.Last < test.told-0.002 {
+			t.Errorf("%d hosts: last %.3f, and the documentation says %.3f", test.hosts, r.Last, test.told)
+		}
+	}
+}
+
 // TestAnyNumberOfHosts: no number of hosts is a bad one for the trees.
 func TestAnyNumberOfHosts(t *testing.T) {
 	t.Parallel()
@@ -258,6 +276,53 @@ func TestMesh(t *testing.T) {
 	if mesh.Unfinished > 0 || mesh.Last < 1.2*trees.Last {
 		t.Errorf("a mesh ends at %.3f, trees at %.3f", mesh.Last, trees.Last)
 	}
+}
+
+// TestAsRobustAsAMesh: whatever goes wrong, trees are done well before a mesh is.
+func TestAsRobustAsAMesh(t *testing.T) {
+	t.Parallel()
+	const second = time.Second
+	for name, wrong := range map[string]func(hosts []Host){
+		"roots die":          func(hosts []Host) { hosts[0].Leave, hosts[1].Leave = 6*second, 3*second },
+		"every seventh dies": func(hosts []Host) { each(hosts, 7, func(n int, h *Host) { h.Leave = time.Duration(1+2*n) * second }) },
+		"three are slow":     func(hosts []Host) { each(hosts, 10, func(_ int, h *Host) { h.Up, h.Down = 2*mbit, 2*mbit }) },
+		"some stand still": func(hosts []Host) {
+			each(hosts, 6, func(n int, h *Host) { h.Stall, h.Stalled = time.Duration(3+2*n)*second, 2*second })
+		},
+		"one after the other": func(hosts []Host) { each(hosts, 1, func(n int, h *Host) { h.Start = time.Duration(n) * second / 10 }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := fleet(30, 20, 128<<10)
+			cfg.Detect = 7 * second // as long as the kernel takes
+			wrong(cfg.Hosts)
+			trees, unfinished := others(cfg)
+			cfg.Mesh = 50
+			mesh, _ := others(cfg)
+			t.Logf("mesh %.3f, trees %.3f", mesh, trees)
+			if unfinished > 0 || trees > 0.8*mesh {
+				t.Errorf("a mesh ends at %.3f, trees at %.3f, and %d hosts are not done", mesh, trees, unfinished)
+			}
+		})
+	}
+}
+
+// each does something to one of so many hosts, from the middle of the first of them on.
+func each(hosts []Host, of int, do func(n int, h *Host)) {
+	for i := of / 2; i < len(hosts); i += of {
+		do(i/of, &hosts[i])
+	}
+}
+
+// others is when the last host is done whose links are as fast as the others', and how many are not done at all.
+func others(cfg Config) (last float64, unfinished int) {
+	r := Run(cfg)
+	for i, took := range r.Took {
+		if cfg.Hosts[i].Down == 0 {
+			last = max(last, took)
+		}
+	}
+	return last, r.Unfinished
 }
 
 func TestSameSeedSameReport(t *testing.T) {
