@@ -200,13 +200,13 @@ func (w *world) verified(n *node, piece int) {
 	}
 	w.release(n, piece)
 	if n.picker.Missing() > 0 {
-		if w.cfg.Mesh > 0 {
-			w.flushHaves(n, true)
-		}
+		w.flushHaves(n, func(c *conn) bool {
+			return w.cfg.Mesh > 0 || (c.feeds(w, piece) && len(c.queue) == 0 && !n.picker.PeerHasPiece(c.id, piece))
+		})
 		w.askAll(n, lat)
 		return
 	}
-	w.flushHaves(n, true)
+	w.flushHaves(n, func(*conn) bool { return true })
 	n.complete, n.done = true, w.now+lat
 	n.picker = nil
 	if n.host.Leave == 0 {
@@ -220,12 +220,17 @@ type news struct {
 	pieces []int
 }
 
-// flushHaves tells those connected of the pieces that came since the last time: everybody, or whom it is worth a packet.
-func (w *world) flushHaves(n *node, everybody bool) {
+// worthTelling is asked once a tick.
+func (w *world) worthTelling(c *conn) bool {
+	c.untold++
+	return c.fed(w) || len(c.haves) >= worthPacket || c.untold >= untoldTicks
+}
+
+// flushHaves tells some of those connected of the pieces that came since the last time.
+func (w *world) flushHaves(n *node, worth func(*conn) bool) {
 	var told []news
 	for _, c := range n.conns {
-		c.untold++
-		if len(c.haves) > 0 && (everybody || c.fed(w) || len(c.haves) >= worthPacket || c.untold >= untoldTicks) {
+		if worth(c) && len(c.haves) > 0 {
 			told = append(told, news{c, c.haves})
 			c.haves, c.untold = nil, 0
 		}
@@ -271,7 +276,7 @@ func (w *world) tick(n *node) {
 		return
 	}
 	w.at(w.now+int64(tickEvery), event{kind: evTick, node: n})
-	w.flushHaves(n, false)
+	w.flushHaves(n, w.worthTelling)
 	n.picker.Tick()
 	w.revoke(n)
 	if n.picker.Away() != n.away {

@@ -17,7 +17,7 @@
 //   - A block counts as received, a message as arrived, one latency after it was sent. Messages take no
 //     bandwidth.
 //   - A piece is verified Verify after its last block. Whoever asked for it ahead gets it then; those whom the host feeds
-//     are told with the next tick, others when there are some pieces to tell.
+//     are told with the next tick, or at once if they wait for others, and others when there are some pieces to tell.
 //   - The tracker answers one round trip after an announce, and connections to whom it names are up
 //     two round trips later. Everyone announces again every Announce.
 //   - A host that stays out of the trees has told its peers, and the tracker, one latency later.

@@ -148,6 +148,22 @@ func TestSlowPeer(t *testing.T) {
 	}
 }
 
+// TestSlowPeerOfMany: what the slow host fed comes from others soon, and then nobody on the many levels below has to wait a tick to hear of it: when all of
+// them did, it was 1.28 and 1.27.
+func TestSlowPeerOfMany(t *testing.T) {
+	t.Parallel()
+	for _, slow := range []int{3, 7} {
+		cfg := fleet(100, 100, 64<<10)
+		cfg.Pieces = 1709
+		cfg.Hosts[slow] = Host{Up: 10 * mbit, Down: 10 * mbit}
+		last, unfinished := others(cfg)
+		t.Logf("host %d of 100 has 10 Mbit/s: the last of the others %.3f", slow, last)
+		if unfinished > 0 || last > 1.18 {
+			t.Errorf("host %d of 100 has 10 Mbit/s: the last of the others %.3f, %d are not done", slow, last, unfinished)
+		}
+	}
+}
+
 // TestSeveralSlowPeers: a tenth of the hosts have a tenth of the links, anywhere. Some have only slow ones above them, in all stripes, and nothing
 // tells these stripes from each other.
 func TestSeveralSlowPeers(t *testing.T) {

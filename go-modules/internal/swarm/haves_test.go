@@ -55,3 +55,31 @@ func TestHavesGoAlongWithBlocks(t *testing.T) {
 		t.Errorf("who did not wait gets %+v", n)
 	}
 }
+
+// TestHavesForWhoWaits: who waits for us to get anything of the stripe that we feed it, and has asked ahead for none of the pieces that come, is told
+// of them at once. Nobody else is.
+func TestHavesForWhoWaits(t *testing.T) {
+	for name, row := range map[string]struct {
+		piece int
+		is    func(s *Swarm, c *conn)
+		told  bool
+	}{
+		"nothing is on its way": {2, func(*Swarm, *conn) {}, true},
+		"of another stripe":     {3, func(*Swarm, *conn) {}, false},
+		"we do not feed it":     {2, func(_ *Swarm, c *conn) { c.fed = nil }, false},
+		"something is":          {2, func(_ *Swarm, c *conn) { c.out.serve(asked{RequestSpec: spec(4)}, false) }, false},
+		"it has the piece":      {2, func(s *Swarm, c *conn) { s.picker.PeerHas(c.id, 2) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &Swarm{picker: policy.New(policy.Config{Pieces: 8, Blocks: func(int) int { return 1 }, MaxOpen: 2})}
+			s.place.stripes = 2
+			c := &conn{ours: true, rank: 3, out: newOutbox(&s.uplink), fed: []bool{true, false}, haves: []int{row.piece}}
+			s.picker.AddPeer(c.id)
+			row.is(s, c)
+			s.tell(c, row.piece)
+			if told := len(c.out.next(false, false, nil).msgs) > 0; told != row.told {
+				t.Errorf("it is told at once: %v, want %v", told, row.told)
+			}
+		})
+	}
+}

@@ -128,7 +128,7 @@ func (s *Swarm) pieceVerified(r verifyResult) error {
 		s.release(c, r.piece)
 	}
 	for _, c := range s.conns {
-		s.tell(c)
+		s.tell(c, r.piece)
 		if complete {
 			s.wantOrLeave(c)
 		} else {
@@ -146,9 +146,11 @@ func (s *Swarm) pieceVerified(r verifyResult) error {
 
 // tell sends the have messages that wait at once when there are no trees or nothing is left to come, else with the next
 // tick or block, many in one packet, for whoever we feed has asked ahead. One by one they cost a twentieth of a
-// slow link's packets, and as many wake-ups.
-func (s *Swarm) tell(c *conn) {
-	if s.place.stripes == 0 || !c.ours || s.picker.Missing() == 0 {
+// slow link's packets, and as many wake-ups. Who waits for other pieces than come, because we have got another feeder who is
+// ahead of the last, is told at once, too: a tick on each level of a tree makes seconds, which everybody below lacks until the end.
+func (s *Swarm) tell(c *conn, piece int) {
+	waits := s.feeds(c, piece) && !c.out.waiting() && !s.picker.PeerHasPiece(c.id, piece)
+	if s.place.stripes == 0 || !c.ours || s.picker.Missing() == 0 || waits {
 		s.flushHaves(c)
 	}
 }
