@@ -17,8 +17,10 @@ const (
 	// quarters five. Less could be anything.
 	outrunBy = 1.05
 	certain  = 1
-	// uneven is how many times as fast as another a stripe flows if it is not our link that slows both down.
+	// uneven is how many times as fast as another a stripe flows if it may not be our link that slows both down; such a tick counts for half.
 	uneven = 1.5
+	// forgotten is the share of what adds up that a root forgets in a tick in which nothing can be said. Others forget everything.
+	forgotten = 0.1
 	// keepsUpBy is how many times faster than we the fastest of our neighbours may get pieces if we keep up, for that differs all the time.
 	keepsUpBy = 1.15
 )
@@ -62,8 +64,9 @@ func (p *Picker) depart() {
 }
 
 // drowning tells that it is our own link that is slow: feeders have had for a while what we have asked them for and have not got, and get pieces
-// faster themselves than we do, and all of them bring about as much. One that gets them several times as fast as we get all together is
-// enough, for the half that others bring would come.
+// faster themselves than we do. One that gets them several times as fast as we get all together is enough, for the half that others bring
+// would come. A root shares the origin's uplink, from which more comes or less than from others, so that its other stripe looks for feeders again and
+// again, of which nothing can be said for some ticks.
 func (p *Picker) drowning() bool {
 	for s := range p.stripes {
 		st := &p.stripes[s]
@@ -71,39 +74,49 @@ func (p *Picker) drowning() bool {
 			return true
 		}
 	}
-	times := p.outrun()
-	if times < outrunBy {
+	switch times, weight := p.outrun(); {
+	case weight > 0 && times >= outrunBy:
+		p.short += weight * (1 - outrunBy/times)
+	case weight == 0 && p.isRoot():
+		p.short -= forgotten * p.short
+	default:
 		p.short = 0
-		return false
 	}
-	p.short += 1 - outrunBy/times
 	return p.short >= certain
 }
 
-// outrun is how many times faster than we the fastest of our feeders gets pieces; 0 if that says nothing about our link. It does if all
-// feeders owe us something without a break and bring about as much. One that feeds all stripes may have much to do. The origin gets no pieces,
-// so that one other must have fed us for longer; a few pieces more or less say nothing.
-func (p *Picker) outrun() float64 {
-	times, least, other := 0.0, 0, NoPeer
+// outrun is how many times faster than we the fastest of our feeders gets pieces, and what that weighs; 0 if it says nothing about our link. It
+// does if all feeders owe us something without a break, more so if they bring about as much: connections do not share a slow link equally, but a
+// feeder may also be slow itself, and is left then. One that feeds all stripes may have much to do. The origin gets no pieces, and must have
+// fed us for longer; a few pieces more or less say nothing.
+func (p *Picker) outrun() (times, weight float64) {
+	other := NoPeer
+	weight = 1
 	for s := range p.stripes {
 		st := &p.stripes[s]
 		f := p.peer(st.feeder)
 		switch {
-		case f == nil || st.waits < drowned || st.flow*uneven < p.strongest():
-			return 0
-		case f.id == p.origin:
-			least = longMemory
-		case f.id == other || (st.theirs-st.ours)*float64(st.fed) < slack:
-			return 0
-		default:
+		case f == nil || f.id == other || st.waits < drowned || (f.id == p.origin && st.fed < longMemory):
+			return 0, 0
+		case f.id != p.origin && (st.theirs-st.ours)*float64(min(st.fed, longMemory)) < slack && st.theirs >= outrunBy*st.ours:
+			return 0, 0
+		case f.id != p.origin:
 			other = f.id
 			times = max(times, st.theirs/max(st.ours, 1.0/longMemory))
 		}
+		if st.flow*uneven < p.strongest() {
+			weight = 0.5
+		}
 	}
-	if !p.longFed(least) {
-		return 0
+	if other == NoPeer || (weight < 1 && times*p.trend < slack) {
+		return 0, 0
 	}
-	return times
+	return times, weight
+}
+
+// isRoot tells whether the origin feeds us.
+func (p *Picker) isRoot() bool {
+	return p.origin != NoPeer && slices.ContainsFunc(p.stripes, func(st stripe) bool { return st.feeder == p.origin })
 }
 
 // longFed tells that all stripes have had their feeders for so many ticks.

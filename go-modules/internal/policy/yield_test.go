@@ -102,6 +102,38 @@ func TestHowSlowIsTooSlow(t *testing.T) {
 	}
 }
 
+// TestSlowRoot: one stripe comes from the origin, which always owes something, and faster than the other, whose feeder is changed again and again.
+func TestSlowRoot(t *testing.T) {
+	const third = PeerID(3)
+	for name, c := range map[string]struct {
+		origin, other int
+		away          bool
+	}{"half the link": {15, 5, true}, "three quarters": {22, 8, true}, "all of it": {20, 20, false}, "all of it, unevenly": {28, 11, false}} {
+		p, next := newStriped(40000, 400), 0
+		addPeer(p, third)
+		p.SetParents(0, 1, origin)
+		p.SetParents(1, 4, second, third)
+		for tick := range 4 * hopeless {
+			for range 40 {
+				p.PeerHas(second, next)
+				p.PeerHas(third, next)
+				next++
+			}
+			give(p, origin, c.origin)
+			give(p, p.Feeder(1), c.other)
+			if p.Tick(); p.Away() {
+				break
+			}
+			if tick%6 == 5 {
+				p.feed(1, []PeerID{second, third}[tick/6%2])
+			}
+		}
+		if p.Away() != c.away {
+			t.Errorf("%s: it stays out of the trees: %v", name, p.Away())
+		}
+	}
+}
+
 // TestTooSlowAndStarving: nobody serves it outside of the trees, so it is back at once.
 func TestTooSlowAndStarving(t *testing.T) {
 	p, next := newStriped(4000, 200), 0

@@ -19,8 +19,13 @@ const (
 	// proof is for how long others wait for a root before it is asked whether that is worth while; TCP that
 	// has lost something may need half of that to go on.
 	proof = 400 * time.Millisecond
-	// worthPart is the part of its share of the uplink that a root takes at least if it is.
-	worthPart = 2
+	// worthPart is the part of its share of the uplink that a root takes at least if it is. One that takes less than fullPart while others
+	// wait has a slow link, too, if that lasts: what it lacks of it adds up from judgement to judgement, and at certain nobody waits for it any
+	// more. That is forgotten by so much each time, so that it is looked at again.
+	worthPart = 0.5
+	fullPart  = 0.85
+	certain   = 0.8
+	forgiven  = 0.1
 	// lookAgain is after how long somebody who waits looks again, if nothing was sent to the others.
 	lookAgain = 50 * time.Millisecond
 )
@@ -35,7 +40,7 @@ const (
 // A root that takes little may be slow, and to wait for it would hold up everybody. Or another one has filled the uplink, and
 // TCP does not let it recover as long as that goes on: with 50 peers on links of 20 Mbit/s some runs took 1.11 to 1.25 times
 // F/B for it. Only when the others wait the two look different. So they do, and pass it over if it takes less than half of its
-// share even so.
+// share even so, or somewhat less for a while. A root that is waited for never finds out that its link is slow, for nobody gets more than it does.
 type balance struct {
 	mu    sync.Mutex
 	moved chansync.BroadcastCond // something was sent to a root
@@ -54,6 +59,7 @@ type share struct {
 	waited  bool      // since the last tick
 	awaited time.Time // when somebody last waited for it
 	over    bool      // it is slow, and passed over: nobody waits for it
+	short   float64   // what it lacked of fullPart, from one time that it was judged to the next
 	since   time.Time // since it waited, or others began to wait for it, or it was last judged
 	span    int64     // bytes that it had since then
 }
@@ -115,7 +121,16 @@ func (b *balance) proves(elapsed time.Duration) bool {
 func (b *balance) judge(r *share, roots int, now time.Time) {
 	elapsed := now.Sub(r.since)
 	if b.proves(elapsed) {
-		r.over = float64(r.span*worthPart) < b.pace/float64(roots)*elapsed.Seconds()
+		part := float64(r.span) / max(b.pace/float64(roots)*elapsed.Seconds(), 1)
+		switch {
+		case part >= fullPart:
+			r.short = 0
+		case r.over: // and maybe only crowded out
+			r.short -= forgiven
+		default:
+			r.short += fullPart - part
+		}
+		r.over = part < worthPart || r.short >= certain
 		r.span, r.since = 0, now
 	}
 }

@@ -73,8 +73,7 @@ func (p *play) apart() int64 {
 	return most - least
 }
 
-// TestRootsAreKeptInStep: also one that never gets more than two thirds of its share holds back the others: the last host is
-// done when that root is, and the less the others take the sooner.
+// TestRootsAreKeptInStep: whoever is crowded out, or has nine tenths of its share at the most, is waited for.
 func TestRootsAreKeptInStep(t *testing.T) {
 	for name, tt := range map[string]struct {
 		parts []int64
@@ -88,7 +87,7 @@ func TestRootsAreKeptInStep(t *testing.T) {
 		"three roots":         {[]int64{500, 300, 200}, 1000},
 		"two crowded out":     {[]int64{900, 50, 50}, 1000},
 		"alone":               {[]int64{1000}, 1000},
-		"two thirds":          {[]int64{670, 330}, 330},
+		"nine tenths":         {[]int64{550, 450}, 450},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlay(tt.parts, tt.link)
@@ -121,6 +120,27 @@ func TestNobodyWaitsForTheSlow(t *testing.T) {
 				t.Errorf("the first was sent %d of %d, the slow one %d", p.roots[0].sent, ticks*parts[0], p.roots[len(parts)-1].sent)
 			}
 		})
+	}
+}
+
+// TestSomewhatSlowRoot: one with half of its share is waited for at first, and then is not; from time to time it is looked at again.
+func TestSomewhatSlowRoot(t *testing.T) {
+	p := newPlay([]int64{750, 250}, 250)
+	var over, changes int
+	for tick := range 100 {
+		was := p.roots[1].over
+		if p.run(1); p.roots[1].over {
+			over++
+		}
+		if was != p.roots[1].over {
+			changes++
+		}
+		if tick == 3 && p.apart() > p.most+100 {
+			t.Errorf("it was not waited for at first: %d apart", p.apart())
+		}
+	}
+	if over < 40 || over > 90 || changes < 4 {
+		t.Errorf("passed over in %d of 100 ticks, with %d changes", over, changes)
 	}
 }
 
