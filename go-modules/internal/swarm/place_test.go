@@ -231,6 +231,65 @@ func TestWhoStoodStillDoesNotStepAside(t *testing.T) {
 	}
 }
 
+// TestOutsideOfTheTrees: who has stepped aside is fed by those at the end of the trees' first branches, 6 and 7 of 11, or by the next faster one
+// who has, and by nobody for as long as those may be about to be named.
+func TestOutsideOfTheTrees(t *testing.T) {
+	s := ranked(t, 4, 11, 0, 5, 6, 7, 9)
+	for _, c := range s.conns {
+		c.choked, c.reqq, c.maxRequest, c.depth = false, defaultReqq, maxRequest, startDepth
+		s.picker.SetChoked(c.id, false)
+	}
+	for had := 0; s.place.away == 0; had += 4 {
+		if had+4 > s.cfg.Torrent.NumPieces() {
+			t.Fatal("it stays in the trees")
+		}
+		for _, c := range s.conns {
+			for piece := had; piece < had+4; piece++ {
+				s.picker.PeerHas(c.id, piece)
+			}
+			s.ask(c)
+		}
+		s.ticked = time.Now()
+		if err := s.tick(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fedBy := func(what string, want ...int) {
+		t.Helper()
+		s.adopt(time.Now())
+		for stripe, rank := range want {
+			c := s.conns[s.picker.Feeder(stripe)]
+			if got := c != nil && c.rank == rank; got != (rank != announce.NoRank) {
+				t.Errorf("%s: stripe %d comes from %+v, want rank %d", what, stripe, c, rank)
+			}
+		}
+	}
+	fedBy("alone", 6, 7)
+	if !s.placed() {
+		t.Error("it asks the tracker for others")
+	}
+	other := s.place.byRank[9]
+	other.away = s.place.away - 1
+	fedBy("beside a slower one", 6, 7)
+	other.away = s.place.away + 1
+	fedBy("beside a faster one", 9, 9)
+	for _, rank := range []int{9, 7, 6} { // they are gone
+		c := s.place.byRank[rank]
+		delete(s.conns, c.id)
+		s.picker.RemovePeer(c.id)
+		s.forgetRank(c)
+	}
+	fedBy("with none of them", announce.NoRank, announce.NoRank)
+	if s.placed() {
+		t.Error("nobody feeds it, and it does not ask the tracker for others")
+	}
+	s.place.stepped = time.Now().Add(-settling)
+	s.adopt(time.Now())
+	if s.picker.Feeder(0) == policy.NoPeer {
+		t.Error("after a while it is not fed by whom it is connected to")
+	}
+}
+
 // TestPaused: a tick that comes much too late says that this process stood still, and the one after it does not.
 func TestPaused(t *testing.T) {
 	s := ranked(t, 6, 11, 2, 7)
