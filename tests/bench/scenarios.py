@@ -57,6 +57,7 @@ FULL = [
     Scenario("two-hundred", "200 peers, 5 Mbit/s, 28 MB", Layout(200, 5), 28 * MB, MOST, repeat=1),
     Scenario("staggered", "11 peers that start over 5 s, 100 Mbit/s, 112 MB, from the last start", ELEVEN, 112 * MB, stagger=5),
     Scenario("slow", "11 peers, one of them with 10 Mbit/s: the others", Layout(11, 100, slow=10), 112 * MB, repeat=2),
+    Scenario("half", "11 peers, one of them with 50 Mbit/s: the others", Layout(11, 100, slow=50), 112 * MB),
     Scenario(
         "slow-several",
         "20 peers, 50 Mbit/s, three of them with 5 Mbit/s: the others",
