@@ -51,6 +51,7 @@ class Deploy:
     files: int = 1
     date: str = ""  # when it ended
     checkout: str = ""  # of the program that was measured
+    processor: str = ""  # of the machine that it was measured on
     command: str = ""  # on the controller, without the paths of this machine
 
     def told(self) -> str:

@@ -66,6 +66,7 @@ class Held:
     error: str = ""
     date: str = ""  # when it ended
     checkout: str = ""  # of the program that was measured
+    processor: str = ""  # of the machine that it was measured on
 
     def told(self) -> str:
         """Return this transfer in words."""

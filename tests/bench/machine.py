@@ -20,7 +20,7 @@ def describe(systems: Iterable[System]) -> dict[str, str]:
     memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
     about = {
         "date": stamps.now(),
-        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "processor": stamps.processor(),
         "memory": f"{int(memory.split()[1]) / 1e6:.0f} GB",
         "kernel": f"{platform.system()} {platform.release()}",
         "TCP": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
@@ -31,10 +31,3 @@ def describe(systems: Iterable[System]) -> dict[str, str]:
     if POSIX.exists():
         about["ansible.posix"] = json.loads(POSIX.read_text())["collection_info"]["version"]
     return about | {f"version of {system.name}": system.missing() or system.version() for system in systems}
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()

@@ -38,6 +38,7 @@ class Outcome:
     error: str = ""  # how it failed
     date: str = ""  # when it ended
     checkout: str = ""  # of the program that was measured
+    processor: str = ""  # of the machine that it was measured on
 
     @property
     def ok(self) -> bool:

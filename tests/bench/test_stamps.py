@@ -15,7 +15,7 @@ from bench.limits import Held
 from bench.samples import raced
 
 FIRST = {"date": "2026-11-20 23:10 UTC", "checkout": "aaaaaaa"}
-LATER = {"date": "2026-11-23 08:30 UTC", "checkout": "bbbbbbb-dirty"}
+LATER = {"date": "2026-11-23 08:30 UTC", "checkout": "bbbbbbb-dirty", "processor": "Abacus, 2 cores"}
 STORES = {"results": (outcome, raced()), "limits": (limits, Held("kind", 10)), "deploys": (deploys, Deploy("copy", 2, MB))}
 
 
@@ -25,11 +25,12 @@ def test_stamps_survive_the_disk_and_old_results_have_none(name):
     (kept,) = module.load(module.dump([stamps.stamped(result, "aaaaaaa")]))
     assert kept.checkout == "aaaaaaa"
     assert kept.date.endswith(" UTC")
+    assert kept.processor.endswith(" cores")
     (entry,) = json.loads(module.dump([kept]))
-    del entry["date"], entry["checkout"]
+    del entry["date"], entry["checkout"], entry["processor"]
     (old,) = module.load(json.dumps([entry]))
-    assert (old.date, old.checkout) == ("", "")
-    assert old == dataclasses.replace(kept, date="", checkout="")
+    assert (old.date, old.checkout, old.processor) == ("", "", "")
+    assert old == dataclasses.replace(kept, date="", checkout="", processor="")
 
 
 def test_rows_are_named_where_they_differ():
@@ -37,8 +38,8 @@ def test_rows_are_named_where_they_differ():
     same_day = dataclasses.replace(first, date="2026-11-20 01:00 UTC")
     assert stamps.told([("a", first), ("b", same_day)]) == "Measured on 2026-11-20 with aaaaaaa."
     told = stamps.told([("a", first), ("b", later), ("a", first), ("c", later)])
-    assert told == "Measured on 2026-11-20 with aaaaaaa (a), on 2026-11-23 with bbbbbbb-dirty (b; c)."
-    assert stamps.told([("a", later), ("b", old)]) == "Measured on 2026-11-23 with bbbbbbb-dirty (a)."
+    assert told == "Measured on 2026-11-20 with aaaaaaa (a), on 2026-11-23 with bbbbbbb-dirty by Abacus, 2 cores (b; c)."
+    assert stamps.told([("a", later), ("b", old)]) == "Measured on 2026-11-23 with bbbbbbb-dirty by Abacus, 2 cores (a)."
     other = dataclasses.replace(first, checkout="ccccccc")
     assert stamps.told([("a", first), ("b", other)]) == "Measured on 2026-11-20 with aaaaaaa (a), on 2026-11-20 with ccccccc (b)."
 
@@ -60,7 +61,7 @@ def test_every_table_has_its_line_below_the_title():
         title, line, *_ = (text for text in part.splitlines() if text)
         below[title.partition(" ")[0]] = line
     assert below["11"] == below["Whole"] == "Measured on 2026-11-20 with aaaaaaa."
-    assert below["50"] == below["Upload"] == "Measured on 2026-11-23 with bbbbbbb-dirty."
+    assert below["50"] == below["Upload"] == "Measured on 2026-11-23 with bbbbbbb-dirty by Abacus, 2 cores."
 
 
 @dataclasses.dataclass
