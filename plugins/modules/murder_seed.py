@@ -15,6 +15,7 @@ description:
   - Reads a file or a directory tree once, writes its C(.torrent), and starts a daemon that seeds it.
   - A directory is seeded with everything in it, also empty files and directories, symbolic links (as links, wherever
     they point to), hard links, permissions, modification times, and names of any bytes that a filesystem takes, UTF-8 or not.
+    A path in it of more than 4095 bytes is refused, for no host could name it.
   - Holes of sparse files are not read, and not sent. At the destination every block of zeros becomes a hole.
   - If the source has changed since the seeder was started, the seeder is replaced.
 extends_documentation_fragment:
