@@ -94,6 +94,22 @@ func TestNoPlaceForStateOrLog(t *testing.T) {
 	}
 }
 
+// TestAddressOfAnotherHost: check mode, which does not listen, says so too.
+func TestAddressOfAnotherHost(t *testing.T) {
+	r := newRig(t)
+	for _, check := range []bool{true, false} {
+		for _, listen := range []string{"192.0.2.1", "2001:db8::1"} {
+			r.refused("murder_tracker", r.tracker().with("listen", listen).with("_ansible_check_mode", check),
+				"Address "+listen+" does not belong to this host; choose one of its own or 0.0.0.0")
+		}
+		for _, listen := range []string{"127.0.0.1", "127.1.2.3", "0.0.0.0"} {
+			if check {
+				r.must(true, "murder_tracker", r.tracker().with("listen", listen).with("_ansible_check_mode", check))
+			}
+		}
+	}
+}
+
 // TestSourceOfTheLongestName: no .torrent can be called by it, which is said before it is hashed; another path helps, and nothing is no reason
 // to fail where there is to be nothing.
 func TestSourceOfTheLongestName(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"corvus.murder/internal/ansible"
 	"corvus.murder/internal/daemon"
+	"corvus.murder/internal/tracker"
 )
 
 // trackerOptions are the options of murder_tracker.
@@ -84,7 +85,7 @@ func (o *trackerOptions) run(ctx context.Context, call ansible.Call) (ansible.Re
 	}
 	res := ansible.Result{Changed: !running, Values: cfg.values(pid)}
 	if err == nil && !running && call.Check {
-		err = inst.Startable(cfg.LogFile)
+		err = errors.Join(tracker.Config{Listen: cfg.Listen}.Listenable(), inst.Startable(cfg.LogFile))
 	} else if err == nil && !running {
 		if err = inst.Start(ctx, cfg, cfg.LogFile); err == nil {
 			pid, _, err = inst.Running()

@@ -69,11 +69,29 @@ func Listen(ctx context.Context, c Config) (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("Port %d on %s is taken by another program; stop that or choose another port", c.Port, c.Listen)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("Address %s does not belong to this host; choose one of its own or 0.0.0.0", c.Listen)
+		return nil, c.notOurs()
 	case err != nil:
 		return nil, fmt.Errorf("Tracker cannot listen on %s (%w); choose another address or port", address, err)
 	}
 	return ln, nil
+}
+
+func (c Config) notOurs() error {
+	return fmt.Errorf("Address %s does not belong to this host; choose one of its own or 0.0.0.0", c.Listen)
+}
+
+// Listenable says what Listen would say of an address of another host. It sends no packet and opens no port.
+func (c Config) Listenable() error {
+	from := net.UDPAddr{IP: net.ParseIP(c.Listen)}
+	to := net.UDPAddr{IP: from.IP, Port: 9}
+	conn, err := net.DialUDP("udp", &from, &to)
+	if err == nil {
+		_ = conn.Close()
+	}
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return c.notOurs()
+	}
+	return nil
 }
 
 // limits bound what others can make the tracker hold.
