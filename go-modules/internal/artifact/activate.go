@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -25,14 +26,14 @@ func (p *Plan) checkLink() error {
 }
 
 // makeReleases makes the directory of the releases and notes that one is to come. An unfinished one of before is given up.
-func (p *Plan) makeReleases() error {
+func (p *Plan) makeReleases(ctx context.Context) error {
 	if p.link == nil {
 		return nil
 	}
 	if err := os.Mkdir(p.link.dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return because(err, "Directory %s cannot be made", show(p.link.dir))
 	}
-	unlock, err := p.link.lock()
+	unlock, err := p.link.lock(ctx, lockBefore)
 	if err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func (p *Plan) makeReleases() error {
 // Activate makes the link lead to the release that is in place, and removes the releases that are no longer kept; what cannot be
 // removed is for Warnings. With apply false it only says whether it would change anything. Without keep there is no link and
 // nothing to do.
-func (p *Plan) Activate(apply bool) (changed bool, err error) {
+func (p *Plan) Activate(ctx context.Context, apply bool) (changed bool, err error) {
 	if p.link == nil {
 		return false, nil
 	}
@@ -58,7 +59,7 @@ func (p *Plan) Activate(apply bool) (changed bool, err error) {
 		ahead.begin(p.base)
 		return p.link.release() != p.base || len(ahead.excess(p.asked.Keep)) > 0, nil
 	}
-	unlock, err := p.link.lock()
+	unlock, err := p.link.lock(ctx, lockAfter)
 	if err != nil {
 		return false, err
 	}
@@ -119,7 +120,7 @@ type Rollback struct {
 
 // RollBack makes the symlink dest, which deploys with keep have made, lead to the release that was current before the
 // present one or, if name is not "", to the release of that name. With dryRun it changes nothing.
-func RollBack(dest, name string, dryRun bool) (Rollback, error) {
+func RollBack(ctx context.Context, dest, name string, dryRun bool) (Rollback, error) {
 	link, err := filepath.Abs(dest)
 	if err != nil {
 		return Rollback{}, fault(err, "Destination %s is relative to a directory that is gone", show(dest))
@@ -132,7 +133,7 @@ func RollBack(dest, name string, dryRun bool) (Rollback, error) {
 		return Rollback{}, fault(nil, "Destination %s is no link to a release; only what was deployed with keep can be rolled back", show(link))
 	}
 	if !dryRun {
-		unlock, err := r.lock()
+		unlock, err := r.lock(ctx, lockAfter)
 		if err != nil {
 			return Rollback{}, err
 		}

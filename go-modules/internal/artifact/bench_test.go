@@ -64,7 +64,7 @@ func benchmarkDeploy(b *testing.B, src string) {
 		began = time.Now()
 		p, err := NewPlan(torrent, PlaceOptions{Dest: dest})
 		must(b, err)
-		store, _, err := p.OpenStaging()
+		store, _, err := p.OpenStaging(b.Context())
 		must(b, err)
 		must(b, writePieces(torrent, store))
 		staging += time.Since(began)

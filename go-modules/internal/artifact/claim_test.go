@@ -18,19 +18,19 @@ func TestTwoWritersWithStagingsApart(t *testing.T) {
 		transfer(t, torrent, source, first)
 		for _, partial := range []string{"", top + "/b"} {
 			second := plan(t, torrent, PlaceOptions{Dest: dest, PartialDir: partial})
-			_, _, err := second.OpenStaging()
+			_, _, err := second.OpenStaging(t.Context())
 			wantError(t, err, fmt.Sprintf("Destination %s is being written to by another deploy (pid %d); wait until it ends", dest, os.Getpid()))
 			if !errors.Is(err, ErrBusy) {
 				t.Errorf("%v is not ErrBusy", err)
 			}
 		}
 		beside := plan(t, torrent, PlaceOptions{Dest: dest + "2", PartialDir: top + "/b"})
-		_, _, err := beside.OpenStaging()
+		_, _, err := beside.OpenStaging(t.Context())
 		must(t, err)
 		must(t, beside.Discard())
 		must(t, first.Place(t.Context()))
 		again := plan(t, torrent, PlaceOptions{Dest: dest, PartialDir: top + "/b"})
-		_, _, err = again.OpenStaging()
+		_, _, err = again.OpenStaging(t.Context())
 		must(t, err)
 		must(t, again.Discard())
 		noStaging(t, top)

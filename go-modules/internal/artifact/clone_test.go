@@ -65,7 +65,7 @@ func TestClonesTakeNoSpace(t *testing.T) {
 	wantError(t, plan(t, torrent, PlaceOptions{Dest: at + "/another"}).Space(), "Not enough space on "+at)
 	p := plan(t, torrent, PlaceOptions{Dest: at + "/dest"})
 	must(t, p.Space())
-	store, _, err := p.OpenStaging()
+	store, _, err := p.OpenStaging(t.Context())
 	must(t, err)
 	defer store.Close()
 	have := make([]bool, torrent.NumPieces())

@@ -92,7 +92,7 @@ func TestValidate(t *testing.T) {
 		must(t, p.Release())
 		// It is resumed, and judged by its mode and by running it.
 		p = plan(t, torrent, PlaceOptions{Dest: dest, Mode: "u=rwx,go=", Validate: `sh -c "test $(ls -l $0 | cut -c1-10) = -rwx------ && test $($0) = new" %s` + inside})
-		store, resumed, err := p.OpenStaging()
+		store, resumed, err := p.OpenStaging(t.Context())
 		must(t, err)
 		defer store.Close()
 		if !resumed {

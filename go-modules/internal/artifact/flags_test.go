@@ -136,7 +136,7 @@ func TestImmutable(t *testing.T) {
 			t.Errorf("the second run: %v, %v", diff, err)
 		}
 		wantError(t, same.Space(), "Destination "+dest+" has the attribute i and cannot be replaced; take that from it first (chattr -R -ia "+dest+")")
-		_, _, err := same.OpenStaging()
+		_, _, err := same.OpenStaging(t.Context())
 		wantError(t, err, "has the attribute i")
 	}
 }

@@ -239,7 +239,7 @@ func TestHardlinksResumeInClosedDirectories(t *testing.T) {
 // resumesWhole places what an earlier run has left in the staging, of which no piece may be missing.
 func resumesWhole(t *testing.T, p *Plan) {
 	t.Helper()
-	store, resumed, err := p.OpenStaging()
+	store, resumed, err := p.OpenStaging(t.Context())
 	must(t, err)
 	defer store.Close()
 	have, err := Verify(t.Context(), p.torrent, store, 1)

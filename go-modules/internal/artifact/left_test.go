@@ -67,13 +67,13 @@ func TestOldTreeOfAKilledRunThatCannotBeRemoved(t *testing.T) {
 	needRoot(t, "put another user's directory into a tree")
 	for name, next := range map[string]func(p, other *Plan) string{
 		"same artifact": func(p, _ *Plan) string {
-			_, _, err := p.OpenStaging()
+			_, _, err := p.OpenStaging(t.Context())
 			must(t, err)
 			must(t, p.Discard())
 			return strings.Join(p.Warnings(), "\n")
 		},
 		"another": func(_, other *Plan) string {
-			_, _, err := other.OpenStaging()
+			_, _, err := other.OpenStaging(t.Context())
 			must(t, err)
 			must(t, other.Discard())
 			return strings.Join(other.Warnings(), "\n")

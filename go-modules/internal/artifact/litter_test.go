@@ -38,7 +38,7 @@ func TestNextRunRemovesWhatAKilledOneLeft(t *testing.T) {
 		{"a release", "releases", func() error { bring(t, one, oneFrom, keep); return nil }},
 		{"the same release", "releases", func() error { bring(t, one, oneFrom, keep); return nil }},
 		{"another release", "releases", func() error { bring(t, two, twoFrom, keep); return nil }},
-		{"a rollback", "releases", func() error { _, err := RollBack(keep.Dest, "", false); return err }},
+		{"a rollback", "releases", func() error { _, err := RollBack(t.Context(), keep.Dest, "", false); return err }},
 		{"no release any more", "releases", func() error { _, err := Forget(keep.Dest, "", false); return err }},
 		{"a record", "state/placed", func() error { return records.Save(p.Placed()) }},
 		{"what was unpacked", "state/unpacked", archive.Remember},

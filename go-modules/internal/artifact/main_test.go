@@ -191,7 +191,7 @@ func plan(t testing.TB, torrent *Torrent, o PlaceOptions) *Plan {
 // transfer copies all pieces from the source into the staging, as a swarm would, and leaves the staging open.
 func transfer(t testing.TB, torrent *Torrent, source *Source, p *Plan) *Store {
 	t.Helper()
-	store, _, err := p.OpenStaging()
+	store, _, err := p.OpenStaging(t.Context())
 	must(t, err)
 	t.Cleanup(func() { must(t, store.Close()) })
 	from, err := source.Open()

@@ -37,7 +37,7 @@ func (p *Plan) Place(ctx context.Context) error {
 	if err := p.staging.parent.sync(); err != nil {
 		return p.writeError(err)
 	}
-	if _, err := p.Activate(true); err != nil {
+	if _, err := p.Activate(ctx, true); err != nil {
 		return err
 	}
 	if err := p.staging.remove(); err != nil {

@@ -99,7 +99,7 @@ func TestForeignTorrentsGetUsualModes(t *testing.T) {
 	must(t, err)
 	dest := t.TempDir() + "/dest"
 	p := plan(t, torrent, PlaceOptions{Dest: dest, DirectoryMode: "g=rwx"})
-	_, resumed, err := p.OpenStaging()
+	_, resumed, err := p.OpenStaging(t.Context())
 	must(t, err)
 	if resumed {
 		t.Error("resumed from nothing")

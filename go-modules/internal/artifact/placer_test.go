@@ -23,7 +23,7 @@ func deployForEver() error {
 			name = "b"
 		}
 		if kind == "rollback" && i%2 == 1 {
-			if _, err := RollBack(top+"/dest", "", false); err != nil {
+			if _, err := RollBack(context.Background(), top+"/dest", "", false); err != nil {
 				return err
 			}
 			fmt.Println("rolled back")
@@ -141,10 +141,10 @@ func deployed(kind string, p *Plan, torrent *Torrent, source *Source, dies bool)
 		if _, _, err := p.Attributes(true); err != nil {
 			return err
 		}
-		_, err := p.Activate(true)
+		_, err := p.Activate(context.Background(), true)
 		return err
 	}
-	store, _, err := p.OpenStaging()
+	store, _, err := p.OpenStaging(context.Background())
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func TestReadOnlyDirectories(t *testing.T) {
 		}
 		// What is there already may be complete, so an unwritable directory matters only when it comes to writing.
 		p := plan(t, all, PlaceOptions{Dest: closed + "/tree"})
-		_, _, err := p.OpenStaging()
+		_, _, err := p.OpenStaging(t.Context())
 		wantError(t, err, "Destination directory "+closed+" cannot be written to")
 		wantError(t, p.Space(), "Destination directory "+closed+" cannot be written to")
 		_, err = NewPlan(one, PlaceOptions{Dest: top + "/a", Owner: "root"})
@@ -120,10 +120,10 @@ func TestStickyDirectories(t *testing.T) {
 	must(t, errors.Join(os.Chmod(filepath.Dir(top), 0o755), os.Chmod(shared, 0o1777|os.ModeSticky)))
 	torrent, _ := build(t, shared+"/a")
 	asUser(t, func(string) {
-		_, _, err := plan(t, torrent, PlaceOptions{Dest: shared + "/a"}).OpenStaging()
+		_, _, err := plan(t, torrent, PlaceOptions{Dest: shared + "/a"}).OpenStaging(t.Context())
 		wantError(t, err, "Destination "+shared+"/a belongs to user root, and in "+shared+" (sticky bit) only its owner may replace it")
 		p := plan(t, torrent, PlaceOptions{Dest: shared + "/b"})
-		_, _, err = p.OpenStaging()
+		_, _, err = p.OpenStaging(t.Context())
 		must(t, err)
 		must(t, p.Discard())
 	})
@@ -187,7 +187,7 @@ func TestFullDisk(t *testing.T) {
 		t.Error("is not ErrNoSpace")
 	}
 	// Another program may fill the disk after the check: then the write says so.
-	store, _, err := p.OpenStaging()
+	store, _, err := p.OpenStaging(t.Context())
 	must(t, err)
 	from, err := source.Open()
 	must(t, err)
@@ -228,7 +228,7 @@ func TestHolesTakeNoSpace(t *testing.T) {
 	torrent, source := build(t, src, BuildOptions{PieceLength: 1 << 20})
 	p := plan(t, torrent, PlaceOptions{Dest: mount + "/a"})
 	must(t, p.Space())
-	store, _, err := p.OpenStaging()
+	store, _, err := p.OpenStaging(t.Context())
 	must(t, err)
 	defer store.Close()
 	have := make([]bool, torrent.NumPieces())

@@ -54,7 +54,7 @@ func TestLinksThatShareReleases(t *testing.T) {
 	if read(t, top+"/stable/f") != "1" || read(t, top+"/pinned/g") != "2" {
 		t.Error("not what the other links led to")
 	}
-	_, err := RollBack(stable.Dest, "", false)
+	_, err := RollBack(t.Context(), stable.Dest, "", false)
 	must(t, err)
 	if read(t, top+"/stable/f") != "0" {
 		t.Error("the other link cannot go back")
@@ -105,7 +105,7 @@ func TestReleaseThatIsGone(t *testing.T) {
 	bring(t, torrents[1], sources[1], o)
 	p := plan(t, torrents[0], o)
 	must(t, os.RemoveAll(p.Dest))
-	_, err := p.Activate(true)
+	_, err := p.Activate(t.Context(), true)
 	wantError(t, err, "Release "+p.Dest+" has gone meanwhile; deploy again")
 	if read(t, top+"/current/f") != "1" {
 		t.Error("the link leads nowhere")
@@ -184,7 +184,7 @@ func TestNamesOfReleases(t *testing.T) {
 		if names := releasesIn(t, top); len(names) != 2 {
 			t.Errorf("there are %q", names)
 		}
-		if out, err := RollBack(o.Dest, "", false); err != nil || read(t, o.Dest) != "2" {
+		if out, err := RollBack(t.Context(), o.Dest, "", false); err != nil || read(t, o.Dest) != "2" {
 			t.Errorf("rolled back %v, %v", out, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -136,11 +138,21 @@ func (r *releases) write() error {
 	return nil
 }
 
+// How long a run waits for the lock of the releases: before a download less than a daemon has to start, so that it is said what it
+// waits for; else as long as others may take to remove old releases. Tests lower them.
+var (
+	lockBefore = 20 * time.Second
+	lockAfter  = 10 * time.Minute
+)
+
 // lock keeps other runs from changing link and record, and reads both again.
-func (r *releases) lock() (unlock func(), err error) {
+func (r *releases) lock(ctx context.Context, most time.Duration) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, most, fault(ErrBusy, "Directory %s has been locked for %v, probably by another deploy "+
+		"or rollback that removes old releases there; wait until it ends, or find it (fuser -v %s) and stop it", show(r.dir), most, show(r.dir)))
+	defer cancel()
 	dir, err := os.Open(r.dir)
 	if err == nil {
-		if err = unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+		if err = lockWithin(ctx, dir); err != nil {
 			dir.Close()
 		}
 	}
@@ -155,6 +167,21 @@ func (r *releases) lock() (unlock func(), err error) {
 	}
 	*r = *now
 	return func() { dir.Close() }, nil
+}
+
+// lockWithin is flock(2) that waits no longer than ctx.
+func lockWithin(ctx context.Context, file *os.File) error {
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // release is the name of the release that the link leads to, "" when it leads elsewhere or nowhere.

@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
@@ -24,10 +27,10 @@ func bring(t testing.TB, torrent *Torrent, source *Source, o PlaceOptions) (chan
 	p = plan(t, torrent, o)
 	complete, err := p.Complete(t.Context())
 	must(t, err)
-	ahead, err := p.Activate(false)
+	ahead, err := p.Activate(t.Context(), false)
 	must(t, err)
 	if complete {
-		changed, err := p.Activate(true)
+		changed, err := p.Activate(t.Context(), true)
 		must(t, err)
 		if ahead != changed {
 			t.Errorf("predicted changed %v, and it was %v", ahead, changed)
@@ -87,7 +90,7 @@ func TestReleases(t *testing.T) {
 	}
 	back := func(dryRun bool) Rollback {
 		t.Helper()
-		out, err := RollBack(top+"/current", "", dryRun)
+		out, err := RollBack(t.Context(), top+"/current", "", dryRun)
 		must(t, err)
 		return out
 	}
@@ -112,18 +115,18 @@ func TestReleases(t *testing.T) {
 	if read(t, top+"/current/f") != "1" {
 		t.Error("not 1")
 	}
-	_, err = RollBack(top+"/current", "", false)
+	_, err = RollBack(t.Context(), top+"/current", "", false)
 	wantError(t, err, "There is no release before "+top+"/releases/"+releaseName(torrents[1])+" to go back to; raise keep")
 	deployed(2, true)
-	out, err := RollBack(top+"/current", releaseName(torrents[1]), false)
+	out, err := RollBack(t.Context(), top+"/current", releaseName(torrents[1]), false)
 	if err != nil || !out.Changed || read(t, top+"/current/f") != "1" {
 		t.Errorf("to a release by its name: %v, %v", out, err)
 	}
-	out, err = RollBack(top+"/current", releaseName(torrents[1]), false)
+	out, err = RollBack(t.Context(), top+"/current", releaseName(torrents[1]), false)
 	if err != nil || out.Changed {
 		t.Errorf("there already: %v, %v", out, err)
 	}
-	_, err = RollBack(top+"/current", "app-0", false)
+	_, err = RollBack(t.Context(), top+"/current", "app-0", false)
 	wantError(t, err, `Release "app-0" of `+top+"/current is not there; there are "+releaseName(torrents[1]))
 	o.Keep = 1
 	deployed(1, true) // one of the old ones goes
@@ -153,11 +156,11 @@ func TestReleasesThatAreRefused(t *testing.T) {
 		"/none":   "Destination " + top + "/none is no link to a release",
 		"/dir":    "Destination " + top + "/dir is a directory, but with keep it is",
 	} {
-		_, err := RollBack(top+dest, "", false)
+		_, err := RollBack(t.Context(), top+dest, "", false)
 		wantError(t, err, want)
 	}
 	must(t, os.Symlink("/elsewhere", top+"/e/current"))
-	_, err := RollBack(top+"/e/current", "", false)
+	_, err := RollBack(t.Context(), top+"/e/current", "", false)
 	wantError(t, err, "Destination "+top+"/e/current leads to /elsewhere, which is no release that was deployed with keep; name the release")
 }
 
@@ -173,7 +176,7 @@ func TestUnfinishedRelease(t *testing.T) {
 	}
 	first := begin("one")
 	torrent, _ := version(t, "another")
-	_, _, err := plan(t, torrent, o).OpenStaging()
+	_, _, err := plan(t, torrent, o).OpenStaging(t.Context())
 	if !errors.Is(err, ErrBusy) {
 		t.Errorf("while another is coming: %v", err)
 	}
@@ -203,7 +206,7 @@ func TestKilledBetweenRecordAndLink(t *testing.T) {
 	bring(t, a, as, o)
 	_, p := bring(t, b, bs, o)
 	must(t, p.link.turn(releaseName(a))) // as if the deploy of b had not switched
-	_, err := RollBack(top+"/current", "", true)
+	_, err := RollBack(t.Context(), top+"/current", "", true)
 	wantError(t, err, "There is no release before")
 	if changed, _ := bring(t, b, bs, o); !changed || read(t, top+"/current/f") != "b" {
 		t.Error("the second deploy did not switch")
@@ -214,7 +217,7 @@ func TestKilledBetweenRecordAndLink(t *testing.T) {
 	must(t, r.write()) // a rollback to a that has not switched
 	must(t, os.Mkdir(r.path("left over"), 0o700))
 	must(t, os.Symlink("x", top+"/.current.murder-link"))
-	out, err := RollBack(top+"/current", "", false)
+	out, err := RollBack(t.Context(), top+"/current", "", false)
 	if err != nil || !out.Changed || read(t, top+"/current/f") != "a" {
 		t.Errorf("the second rollback: %v, %v", out, err)
 	}
@@ -245,7 +248,7 @@ func TestNamesTooLongForALink(t *testing.T) {
 	for _, dest := range []string{long, long + strings.Repeat("n", 12)} {
 		_, err := NewPlan(torrent, PlaceOptions{Dest: dest, Keep: 1})
 		wantError(t, err, "Destination "+dest+want)
-		_, err = RollBack(dest, "", false)
+		_, err = RollBack(t.Context(), dest, "", false)
 		wantError(t, err, "Destination "+dest+want)
 		if found, err := Forget(dest, "", false); found != 0 || err != nil {
 			t.Errorf("forgot %d, %v", found, err)
@@ -278,7 +281,7 @@ func TestReleasesModel(t *testing.T) {
 				live = append(slices.DeleteFunc(live, func(old int) bool { return old == i }), i)
 				live = live[max(0, len(live)-1-keep):]
 			} else {
-				_, err := RollBack(top+"/current", "", false)
+				_, err := RollBack(t.Context(), top+"/current", "", false)
 				if (err == nil) != (len(live) > 1) {
 					t.Fatalf("with %v live: %v", live, err)
 				}
@@ -294,4 +297,41 @@ func TestReleasesModel(t *testing.T) {
 			t.Errorf("%v are kept with keep %d", releasesIn(t, top), keep)
 		}
 	})
+}
+
+// TestLockThatSomebodyKeeps: nothing waits for it for ever, or longer than it may.
+func TestLockThatSomebodyKeeps(t *testing.T) {
+	before, after := lockBefore, lockAfter
+	t.Cleanup(func() { lockBefore, lockAfter = before, after })
+	top := t.TempDir()
+	torrents, sources := versions(t, 3)
+	o := PlaceOptions{Dest: top + "/current", Keep: 1}
+	bring(t, torrents[0], sources[0], o)
+	_, placed := bring(t, torrents[1], sources[1], o)
+	lock, err := os.Open(top + "/releases")
+	must(t, err)
+	defer lock.Close()
+	must(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	for name, run := range map[string]func(context.Context) error{
+		"a deploy":   func(ctx context.Context) error { _, _, err := plan(t, torrents[2], o).OpenStaging(ctx); return err },
+		"the switch": func(ctx context.Context) error { _, err := placed.Activate(ctx, true); return err },
+		"a rollback": func(ctx context.Context) error { _, err := RollBack(ctx, o.Dest, "", false); return err },
+	} {
+		lockBefore, lockAfter = time.Millisecond, time.Millisecond
+		err := run(t.Context())
+		wantError(t, err, "Directory "+top+"/releases has been locked for 1ms, probably by another deploy or rollback", "fuser -v "+top+"/releases")
+		if !errors.Is(err, ErrBusy) {
+			t.Errorf("%s: %v is not ErrBusy", name, err)
+		}
+		lockBefore, lockAfter = time.Hour, time.Hour
+		if err := run(stopped); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s that is stopped: %v", name, err)
+		}
+	}
+	must(t, lock.Close())
+	if out, err := RollBack(t.Context(), o.Dest, "", false); err != nil || !out.Changed {
+		t.Errorf("afterwards: %v, %v", out, err)
+	}
 }

@@ -42,7 +42,7 @@ func TestHolesAreNeitherReadNorSentNorStored(t *testing.T) {
 	}
 	dest := filepath.Join(top, "dest")
 	p := plan(t, torrent, PlaceOptions{Dest: dest})
-	store, _, err := p.OpenStaging()
+	store, _, err := p.OpenStaging(t.Context())
 	must(t, err)
 	defer store.Close()
 	have := make([]bool, torrent.NumPieces())

@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"context"
 	"crypto/sha1"
 	"encoding/hex"
 	"errors"
@@ -62,14 +63,14 @@ func (p *Plan) stagingPrefix() string {
 // OpenStaging takes the staging for this process alone and opens a store in it for writing; resumed says that an earlier,
 // interrupted run left content, which Verify tells the worth of. It says ErrBusy when another process is writing to
 // Dest, from whatever torrent and with whatever partial_dir. Stagings of other torrents for Dest that nobody uses any more are removed.
-func (p *Plan) OpenStaging() (store *Store, resumed bool, err error) {
+func (p *Plan) OpenStaging(ctx context.Context) (store *Store, resumed bool, err error) {
 	if p.readOnly != nil {
 		return nil, false, p.readOnly
 	}
 	if p.staging != nil {
 		return nil, false, fmt.Errorf("open staging %s: it is open already", p.Staging)
 	}
-	if err := p.makeReleases(); err != nil {
+	if err := p.makeReleases(ctx); err != nil {
 		return nil, false, err
 	}
 	parent, home, err := p.directories()

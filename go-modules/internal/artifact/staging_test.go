@@ -22,7 +22,7 @@ func TestTwoWriters(t *testing.T) {
 	transfer(t, one, source, first)
 	for _, torrent := range []*Torrent{one, two} { // the same artifact, and another for the same destination
 		p := plan(t, torrent, PlaceOptions{Dest: top + "/dest"})
-		_, _, err := p.OpenStaging()
+		_, _, err := p.OpenStaging(t.Context())
 		wantError(t, err, "Destination "+top+"/dest is being written to by another deploy (it holds "+first.Staging+"); wait until it ends")
 		if !errors.Is(err, ErrBusy) {
 			t.Errorf("%v is not ErrBusy", err)
@@ -30,7 +30,7 @@ func TestTwoWriters(t *testing.T) {
 	}
 	wantError(t, plan(t, one, PlaceOptions{Dest: top + "/dest"}).Discard(), "is being written to by another deploy")
 	elsewhere := plan(t, two, PlaceOptions{Dest: top + "/dest2"})
-	_, _, err := elsewhere.OpenStaging()
+	_, _, err := elsewhere.OpenStaging(t.Context())
 	must(t, err)
 	must(t, elsewhere.Discard())
 	must(t, first.Place(t.Context()))
@@ -56,7 +56,7 @@ func TestStagingIsNeverShared(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				store, _, err := p.OpenStaging()
+				store, _, err := p.OpenStaging(t.Context())
 				if errors.Is(err, ErrBusy) {
 					continue
 				} else if err != nil {
@@ -96,7 +96,7 @@ func TestResume(t *testing.T) {
 		o := PlaceOptions{Dest: top + "/dest"}
 		for run := range 3 {
 			p := plan(t, torrent, o)
-			store, resumed, err := p.OpenStaging()
+			store, resumed, err := p.OpenStaging(t.Context())
 			must(t, err)
 			if resumed != (run > 0) {
 				t.Errorf("run %d: resumed is %v", run, resumed)
@@ -149,7 +149,7 @@ func TestKilledDuringTheSwitch(t *testing.T) {
 			complete, err := again.Complete(t.Context())
 			must(t, err)
 			if !complete {
-				store, resumed, err := again.OpenStaging()
+				store, resumed, err := again.OpenStaging(t.Context())
 				must(t, err)
 				defer store.Close()
 				if read(t, dest+"/f") != "old" {
@@ -183,7 +183,7 @@ func TestOldTreeIsNeverDiscarded(t *testing.T) {
 			must(t, p.Discard())
 		} else {
 			next := plan(t, two, PlaceOptions{Dest: top + "/dest"})
-			_, _, err := next.OpenStaging()
+			_, _, err := next.OpenStaging(t.Context())
 			must(t, err)
 			must(t, next.Discard())
 		}
@@ -228,14 +228,14 @@ func TestStagingsThatAreRefused(t *testing.T) {
 	torrent, _ := build(t, top+"/src")
 	p := plan(t, torrent, PlaceOptions{Dest: top + "/dest"})
 	must(t, os.Symlink("elsewhere", p.Staging))
-	_, _, err := p.OpenStaging()
+	_, _, err := p.OpenStaging(t.Context())
 	wantError(t, err, "Staging "+p.Staging+" is not a directory; remove it and deploy again")
 	t.Run("another user's", func(t *testing.T) {
 		needRoot(t, "give a directory away")
 		must(t, os.Remove(p.Staging))
 		must(t, os.Mkdir(p.Staging, 0o777))
 		must(t, os.Chown(p.Staging, 65534, 65534))
-		_, _, err = p.OpenStaging()
+		_, _, err = p.OpenStaging(t.Context())
 		wantError(t, err, "Staging "+p.Staging+" belongs to user ", "; remove it and deploy again")
 		wantError(t, p.Discard(), "belongs to user")
 	})
@@ -251,7 +251,7 @@ func TestSweep(t *testing.T) {
 	transfer(t, one, source, p)
 	must(t, p.Release())
 	next := plan(t, two, PlaceOptions{Dest: top + "/dest"})
-	_, _, err := next.OpenStaging()
+	_, _, err := next.OpenStaging(t.Context())
 	must(t, err)
 	if _, err := os.Lstat(p.Staging); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the staging of the older version is still there")
@@ -285,7 +285,7 @@ func TestForget(t *testing.T) {
 		t.Error("touched what is not ours")
 	}
 	torrent, _ := build(t, top+"/one")
-	_, _, err := plan(t, torrent, PlaceOptions{Dest: top + "/dest"}).OpenStaging()
+	_, _, err := plan(t, torrent, PlaceOptions{Dest: top + "/dest"}).OpenStaging(t.Context())
 	must(t, err)
 	if _, err := Forget(top+"/dest", "", false); !errors.Is(err, ErrBusy) {
 		t.Errorf("one in use: %v", err)
@@ -305,7 +305,7 @@ func TestNameOfTheStaging(t *testing.T) {
 		t.Error("two destinations share a staging")
 	}
 	for _, p := range []*Plan{a, b} {
-		_, _, err := p.OpenStaging()
+		_, _, err := p.OpenStaging(t.Context())
 		must(t, err)
 		must(t, p.Discard())
 	}

@@ -178,7 +178,7 @@ func TestReleasesToDisk(t *testing.T) {
 	const record, releases = "file releases/.murder-*, ", "entries of releases, "
 	d.expect("tree releases/.app-*.murder-*/content, old", releases+"old", record+"old", releases+"old", "entries of ., new")
 	d.notes = nil
-	_, err := RollBack(d.dest, "", false)
+	_, err := RollBack(t.Context(), d.dest, "", false)
 	must(t, err)
 	if want := []string{record + "new", releases + "new", "entries of ., old"}; !slices.Equal(d.notes, want) {
 		t.Errorf("a rollback brought to disk: %q, want %q", d.notes, want)

@@ -32,7 +32,7 @@ func TestValidateUnpacked(t *testing.T) {
 		Validate: `sh -c "test $(ls -l $0 | cut -c1-10) = -rwx------ && test $($0) = new" %s/f`,
 	}
 	p = plan(t, p.incoming(), o)
-	store, resumed, err := p.OpenStaging()
+	store, resumed, err := p.OpenStaging(t.Context())
 	must(t, err)
 	defer store.Close()
 	if !resumed {

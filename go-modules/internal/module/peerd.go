@@ -107,7 +107,7 @@ func runPeer(ctx context.Context, p *daemon.Process) error {
 		return err
 	}
 	var resumed bool
-	if d.store, resumed, err = d.plan.OpenStaging(); err != nil {
+	if d.store, resumed, err = d.plan.OpenStaging(ctx); err != nil {
 		return err
 	}
 	defer func() { _ = d.store.Close() }()

@@ -58,7 +58,7 @@ func (o *peerOptions) rollBack(ctx context.Context, call ansible.Call, inst *dae
 				pid, status.Infohash, o.place.Dest)
 		}
 	}
-	done, err := artifact.RollBack(o.place.Dest, o.release, call.Check)
+	done, err := artifact.RollBack(ctx, o.place.Dest, o.release, call.Check)
 	if err != nil {
 		return ansible.Result{}, err
 	}
@@ -102,7 +102,7 @@ func (d *delivery) keep(ctx context.Context, plan *artifact.Plan) (ansible.Resul
 		diff.Removal(removed)
 	}
 	before := plan.CurrentRelease()
-	switched, err := plan.Activate(apply)
+	switched, err := plan.Activate(ctx, apply)
 	if err != nil {
 		return res, err
 	}

@@ -37,7 +37,7 @@ func TestValidationIsBounded(t *testing.T) {
 			if d.plan, err = artifact.NewPlan(torrent, place); err != nil {
 				t.Fatal(err)
 			}
-			if d.store, _, err = d.plan.OpenStaging(); err != nil {
+			if d.store, _, err = d.plan.OpenStaging(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = d.store.Close() }()

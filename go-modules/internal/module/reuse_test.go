@@ -248,7 +248,7 @@ func TestTimeoutWhileChecking(t *testing.T) {
 	if d.plan, err = artifact.NewPlan(torrent, artifact.PlaceOptions{Dest: dest, Reuse: []string{r.src}}); err != nil {
 		t.Fatal(err)
 	}
-	if d.store, _, err = d.plan.OpenStaging(); err != nil {
+	if d.store, _, err = d.plan.OpenStaging(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = d.store.Close() }()
