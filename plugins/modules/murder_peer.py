@@ -44,7 +44,8 @@ options:
         waits for it and returns its result.
       - With V(stopped) neither downloads nor seeds this host any more.
       - With V(absent) the same, and what is half downloaded, the record of what was deployed to O(dest), and all other state
-        is removed too. The artifact always stays.
+        is removed too. The artifact always stays. With O(keep), where no deploy has come to its end yet, so is the directory
+        C(releases), if the module has made it and nothing else is in it.
       - With V(rolledback) a destination that was deployed with O(keep) leads to the release before the current one again, or to
         O(release). Nothing is downloaded. Without O(release) each such task goes back by one.
     type: str

@@ -30,10 +30,16 @@ func (p *Plan) makeReleases(ctx context.Context) error {
 	if p.link == nil {
 		return nil
 	}
-	if err := os.Mkdir(p.link.dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return because(err, "Directory %s cannot be made", show(p.link.dir))
+	var made, err error
+	var unlock func()
+	for range 100 { // it may go again with the last record in it
+		if made = os.Mkdir(p.link.dir, 0o755); made != nil && !errors.Is(made, os.ErrExist) {
+			return because(made, "Directory %s cannot be made", show(p.link.dir))
+		}
+		if unlock, err = p.link.lock(ctx, lockBefore); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
 	}
-	unlock, err := p.link.lock(ctx, lockBefore)
 	if err != nil {
 		return err
 	}
@@ -43,7 +49,7 @@ func (p *Plan) makeReleases(ctx context.Context) error {
 			return err
 		}
 	}
-	p.link.Unfinished = []string{p.base}
+	p.link.Unfinished, p.link.Made = []string{p.base}, p.link.Made || made == nil
 	return p.link.write()
 }
 

@@ -228,7 +228,7 @@ func TestPartialDir(t *testing.T) {
 	file := plan(t, one, PlaceOptions{Dest: top + "/file", PartialDir: top + "/partial"})
 	transfer(t, one, source, file)
 	must(t, file.Release())
-	found, err := Forget(top+"/file", top+"/partial", false)
+	found, err := Forget(t.Context(), top+"/file", top+"/partial", false)
 	if err != nil || found != 1 {
 		t.Errorf("forgot %d, %v", found, err)
 	}

@@ -1,16 +1,20 @@
 package artifact
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Forget removes the stagings that interrupted deploys have left beside dest, or in the directory partial if that is not "",
-// whatever their torrent, and returns how many there were; with dryRun it only counts. It never touches dest. One in use
-// means ErrBusy; ErrLeft that all are gone but something in them could not be removed.
-func Forget(dest, partial string, dryRun bool) (found int, err error) {
+// whatever their torrent, and a record of releases of which none has come. It returns how many there were; with dryRun it only counts.
+// It never touches dest. One in use means ErrBusy; ErrLeft that all are gone but something in them could not be removed.
+func Forget(ctx context.Context, dest, partial string, dryRun bool) (found int, err error) {
 	path, err := filepath.Abs(dest)
 	if err != nil {
 		return 0, fault(err, "Destination %s is relative to a directory that is gone", show(dest))
@@ -29,6 +33,10 @@ func Forget(dest, partial string, dryRun bool) (found int, err error) {
 				return found, err
 			}
 		}
+		more, err := r.giveUp(ctx, partial, dryRun)
+		if found += more; err != nil {
+			return found, err
+		}
 	}
 	if path, err = follow(path); err != nil {
 		return found, err
@@ -38,6 +46,43 @@ func Forget(dest, partial string, dryRun bool) (found int, err error) {
 		err = errors.Join(left, err)
 	}
 	return found + more, err
+}
+
+// giveUp removes the record when there is no release in it, and the directory that was made for it unless others have something
+// there.
+func (r *releases) giveUp(ctx context.Context, partial string, dryRun bool) (found int, err error) {
+	if !r.none() {
+		return 0, nil
+	}
+	if dryRun {
+		return 1, nil
+	}
+	unlock, err := r.lock(ctx, lockBefore)
+	if err != nil {
+		return 0, ignoreMissing(err)
+	}
+	defer unlock()
+	for _, name := range r.Unfinished {
+		if more, err := forget(r.path(name), partial, true); more > 0 || err != nil {
+			return 0, err // another deploy has begun
+		}
+	}
+	if !r.none() {
+		return 0, nil
+	}
+	if err := os.Remove(r.recordPath()); err != nil {
+		return 0, because(err, "The record of releases %s cannot be removed", show(r.recordPath()))
+	}
+	if r.Made {
+		_ = unix.Rmdir(r.dir)
+	}
+	return 1, nil
+}
+
+// none says that there is a record, but no release of it.
+func (r *releases) none() bool {
+	_, err := os.Lstat(r.recordPath())
+	return err == nil && len(r.Order)+len(r.RolledBack)+len(r.Removing)+len(r.those(r.Unfinished)) == 0
 }
 
 // forget is Forget for one path that is not followed.

@@ -214,7 +214,7 @@ func TestLateStrangersThatCannotBeKept(t *testing.T) {
 			}
 			wantError(t, err, p.Dest+" is in place, but not all that others have changed meanwhile in the old tree could be brought there "+
 				"(f: directory not empty); the old tree is "+found[0]+" now: look there for what is missing")
-			_, err = Forget(p.Dest, "", false)
+			_, err = Forget(t.Context(), p.Dest, "", false)
 			must(t, err)
 			if read(t, found[0]+"/f/late") != "x" {
 				t.Error("what came late is lost")

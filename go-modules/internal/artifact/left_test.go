@@ -49,7 +49,7 @@ func TestOldTreeThatCannotBeRemoved(t *testing.T) {
 			}
 			leftIn(t, top, p.Warnings()[0])
 			again := plan(t, one, o)
-			if found, err := Forget(dest, "", false); !complete(t, again) || found != 0 || err != nil {
+			if found, err := Forget(t.Context(), dest, "", false); !complete(t, again) || found != 0 || err != nil {
 				t.Errorf("the second run: %d stagings, %v", found, err)
 			}
 			next := plan(t, two, o)
@@ -83,7 +83,7 @@ func TestOldTreeOfAKilledRunThatCannotBeRemoved(t *testing.T) {
 			return strings.Join(p.Warnings(), "\n")
 		},
 		"forgotten": func(p, _ *Plan) string {
-			found, err := Forget(p.Dest, "", false)
+			found, err := Forget(t.Context(), p.Dest, "", false)
 			if found != 1 || !errors.Is(err, ErrLeft) {
 				t.Fatalf("forgot %d, %v", found, err)
 			}
@@ -104,7 +104,7 @@ func TestOldTreeOfAKilledRunThatCannotBeRemoved(t *testing.T) {
 			}
 			asUser(t, func(string) {
 				leftIn(t, top, next(p, other))
-				if found, err := Forget(p.Dest, "", false); found != 0 || err != nil || read(t, top+"/dest/f") != "new" {
+				if found, err := Forget(t.Context(), p.Dest, "", false); found != 0 || err != nil || read(t, top+"/dest/f") != "new" {
 					t.Errorf("then forgot %d, %v", found, err)
 				}
 			})

@@ -39,7 +39,7 @@ func TestNextRunRemovesWhatAKilledOneLeft(t *testing.T) {
 		{"the same release", "releases", func() error { bring(t, one, oneFrom, keep); return nil }},
 		{"another release", "releases", func() error { bring(t, two, twoFrom, keep); return nil }},
 		{"a rollback", "releases", func() error { _, err := RollBack(t.Context(), keep.Dest, "", false); return err }},
-		{"no release any more", "releases", func() error { _, err := Forget(keep.Dest, "", false); return err }},
+		{"no release any more", "releases", func() error { _, err := Forget(t.Context(), keep.Dest, "", false); return err }},
 		{"a record", "state/placed", func() error { return records.Save(p.Placed()) }},
 		{"what was unpacked", "state/unpacked", archive.Remember},
 		{"nothing unpacked any more", "state/unpacked", func() error {

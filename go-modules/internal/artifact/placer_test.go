@@ -135,7 +135,7 @@ func deployed(kind string, p *Plan, torrent *Torrent, source *Source, dies bool)
 		return err
 	}
 	if complete {
-		if _, err := Forget(p.asked.Dest, p.asked.PartialDir, false); err != nil {
+		if _, err := Forget(context.Background(), p.asked.Dest, p.asked.PartialDir, false); err != nil {
 			return err
 		}
 		if _, _, err := p.Attributes(true); err != nil {

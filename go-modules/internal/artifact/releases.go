@@ -39,6 +39,7 @@ type record struct {
 	RolledBack []string `json:"rolled_back"` // gone back from: a deploy may use them again, a rollback does not
 	Unfinished []string `json:"unfinished"`  // have begun to come
 	Removing   []string `json:"removing"`    // have begun to go
+	Made       bool     `json:"made"`        // the directory was made for this link
 }
 
 // releaseName is readable and different for all contents. The name of its staging must be a name too. Record and results, which
@@ -152,7 +153,10 @@ func (r *releases) lock(ctx context.Context, most time.Duration) (unlock func(),
 	defer cancel()
 	dir, err := os.Open(r.dir)
 	if err == nil {
-		if err = lockWithin(ctx, dir); err != nil {
+		if err = lockWithin(ctx, dir); err == nil && !r.is(dir) {
+			err = unix.ENOENT // removed by whoever had it locked
+		}
+		if err != nil {
 			dir.Close()
 		}
 	}
@@ -182,6 +186,13 @@ func lockWithin(ctx context.Context, file *os.File) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// is says whether the directory of the releases is the open one.
+func (r *releases) is(dir *os.File) bool {
+	open, err := dir.Stat()
+	named, gone := os.Stat(r.dir)
+	return err == nil && gone == nil && os.SameFile(open, named)
 }
 
 // release is the name of the release that the link leads to, "" when it leads elsewhere or nowhere.

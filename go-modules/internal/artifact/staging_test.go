@@ -275,7 +275,7 @@ func TestForget(t *testing.T) {
 		dryRun bool
 		want   int
 	}{{"/dest", true, 2}, {"/none/dest", false, 0}, {"/one", false, 0}, {"/link", false, 2}, {"/dest", false, 0}} {
-		found, err := Forget(top+c.dest, "", c.dryRun)
+		found, err := Forget(t.Context(), top+c.dest, "", c.dryRun)
 		must(t, err)
 		if found != c.want {
 			t.Errorf("Forget(%s, %v) found %d, want %d", c.dest, c.dryRun, found, c.want)
@@ -287,7 +287,7 @@ func TestForget(t *testing.T) {
 	torrent, _ := build(t, top+"/one")
 	_, _, err := plan(t, torrent, PlaceOptions{Dest: top + "/dest"}).OpenStaging(t.Context())
 	must(t, err)
-	if _, err := Forget(top+"/dest", "", false); !errors.Is(err, ErrBusy) {
+	if _, err := Forget(t.Context(), top+"/dest", "", false); !errors.Is(err, ErrBusy) {
 		t.Errorf("one in use: %v", err)
 	}
 }

@@ -115,3 +115,25 @@ func TestResultOfAnyName(t *testing.T) {
 		t.Errorf("the values are %v", values)
 	}
 }
+
+// TestNothingOfAFirstReleaseThatFailed is left with state absent, which says so.
+func TestNothingOfAFirstReleaseThatFailed(t *testing.T) {
+	r := newRig(t)
+	r.source(1000)
+	r.up()
+	top := filepath.Join(r.dir, "app")
+	if err := os.Mkdir(top, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	o := r.quiet(1).with("dest", filepath.Join(top, "current")).with("keep", 1)
+	r.refused("murder_peer", o.with("validate", "false %s"), "Validation of ")
+	o = o.with("state", "absent")
+	r.must(true, "murder_peer", o.with("_ansible_check_mode", true))
+	r.must(true, "murder_peer", o)
+	if left, err := os.ReadDir(top); len(left) > 0 || err != nil {
+		t.Errorf("left is %v, %v", left, err)
+	}
+	for _, check := range []bool{true, false} {
+		r.must(false, "murder_peer", o.with("_ansible_check_mode", check))
+	}
+}

@@ -195,7 +195,7 @@ func (o *peerOptions) forget(ctx context.Context, call ansible.Call, inst *daemo
 		before = "started"
 	}
 	res.Values["state"] = "absent"
-	unfinished, err := artifact.Forget(o.place.Dest, o.place.PartialDir, call.Check)
+	unfinished, err := artifact.Forget(ctx, o.place.Dest, o.place.PartialDir, call.Check)
 	if errors.Is(err, artifact.ErrLeft) {
 		res.Warnings = append(res.Warnings, err.Error())
 	} else if err != nil {

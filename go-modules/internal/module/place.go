@@ -117,7 +117,7 @@ func (d *delivery) keep(ctx context.Context, plan *artifact.Plan) (ansible.Resul
 	if apply {
 		// What a killed run has left is of no use any more; somebody who is writing there may go on. The artifact is in place, whatever
 		// becomes of that.
-		_, err := artifact.Forget(d.cfg.Place.Dest, d.cfg.Place.PartialDir, false)
+		_, err := artifact.Forget(ctx, d.cfg.Place.Dest, d.cfg.Place.PartialDir, false)
 		if err != nil && !errors.Is(err, artifact.ErrBusy) {
 			d.warnings = append(d.warnings, err.Error())
 		}
