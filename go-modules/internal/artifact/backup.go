@@ -49,7 +49,7 @@ func (p *Plan) backUpFile(old *unix.Stat_t, inPlace bool) error {
 		p.backup = filepath.Join(p.dir, name)
 		return nil
 	}
-	linked := !inPlace && p.staging.linkat(parent.fd(), p.base, parent.fd(), p.base+suffix, 0) == nil
+	linked := !inPlace && linkat(parent.fd(), p.base, parent.fd(), p.base+suffix, 0) == nil
 	if !linked {
 		if err := p.copyBackup(old, p.base+suffix); err != nil {
 			return because(err, "Backup of %s cannot be made", show(p.Dest))

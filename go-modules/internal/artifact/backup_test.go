@@ -81,7 +81,7 @@ func TestCopiedBackupIsWhole(t *testing.T) {
 			p := plan(t, torrent, o)
 			transfer(t, torrent, source, p)
 			must(t, os.WriteFile(p.Staging+"/"+savedName, []byte("a killed run's"), 0o600))
-			p.staging.linkat = func(int, string, int, string, int) error { return unix.EPERM }
+			cannotLinkAnything(t, unix.EPERM)
 			if o.UnsafeWrites {
 				p.staging.renameat2 = func(int, string, int, string, uint) error { return unix.EBUSY }
 			}

@@ -72,6 +72,9 @@ func (t *placer) linkUp() error {
 	return nil
 }
 
+// linkat is the system call; tests have a filesystem that cannot.
+var linkat = unix.Linkat
+
 func (s *staging) link(from, to string) error {
 	source, target := cursor{root: s.content}, cursor{root: s.content}
 	defer source.close()
@@ -84,7 +87,7 @@ func (s *staging) link(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return s.linkat(at, name, toAt, toName, 0)
+	return linkat(at, name, toAt, toName, 0)
 }
 
 // cannotLink says whether a copy has to do.

@@ -80,6 +80,12 @@ func TestHardlinksResume(t *testing.T) {
 	noStaging(t, top)
 }
 
+// cannotLinkAnything makes every filesystem one without hard links for the time of a test.
+func cannotLinkAnything(t *testing.T, reason error) {
+	t.Cleanup(func() { linkat = unix.Linkat })
+	linkat = func(int, string, int, string, int) error { return reason }
+}
+
 // TestHardlinksThatCannotBe: then the files are copies.
 func TestHardlinksThatCannotBe(t *testing.T) {
 	for _, reason := range []error{unix.EPERM, unix.EMLINK, unix.EOPNOTSUPP} {
@@ -88,7 +94,7 @@ func TestHardlinksThatCannotBe(t *testing.T) {
 		torrent, source := build(t, src)
 		p := plan(t, torrent, PlaceOptions{Dest: filepath.Join(top, "dest")})
 		transfer(t, torrent, source, p)
-		p.staging.linkat = func(int, string, int, string, int) error { return reason }
+		cannotLinkAnything(t, reason)
 		must(t, p.Place(t.Context()))
 		must(t, os.Remove(filepath.Join(src, "d/b")))
 		must(t, os.Remove(filepath.Join(src, "d/c")))

@@ -83,6 +83,24 @@ func (p *Plan) checkTree() error {
 	return err
 }
 
+// checkLinks looks once more for obstacles where the filesystem turns out to have no hard links, as vfat and exfat, for then no file of
+// others can be kept. Only a try tells, so it is made in the staging, before the download.
+func (p *Plan) checkLinks() error {
+	if !p.exists || p.torrent.Single || p.asked.Delete {
+		return nil
+	}
+	at := p.staging.dir.fd()
+	const probe = "probe"
+	_ = unix.Unlinkat(at, probe, 0) // a killed run's
+	err := linkat(at, lockName, at, probe, 0)
+	_ = unix.Unlinkat(at, probe, 0)
+	if !cannotLink(err) {
+		return nil
+	}
+	p.unlinked, p.cleared = true, false
+	return p.checkTree()
+}
+
 func (o *obstacles) directory(dir string) error {
 	names, err := o.dest.names(dir)
 	if err != nil && o.keeps { // else it shows when it is removed
@@ -136,6 +154,9 @@ func (o *obstacles) entry(c *cursor, path string) (descend bool, err error) {
 		return false, o.noFile(path, &stat)
 	case isDirectory(&stat):
 		err = o.noDirectory(&stat)
+	case !known && !isLinkName(name) && o.unlinked:
+		return false, fault(unix.EOPNOTSUPP, "%s cannot be kept in the new tree, for its filesystem has no hard links; move it away and deploy again, "+
+			"or give delete: true to have it removed", show(o.dest.join(path)))
 	case !known && !isLinkName(name):
 		err = o.noLink(at, name, &stat, flags)
 	}

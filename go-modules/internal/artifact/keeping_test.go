@@ -158,3 +158,46 @@ func TestImmutableStrangers(t *testing.T) {
 		must(t, p.Discard())
 	}
 }
+
+// TestStrangersWithoutHardLinks: where a filesystem has none, others' files are refused before the download, and only they.
+func TestStrangersWithoutHardLinks(t *testing.T) {
+	torrent, source := build(t, tree{"f": "new", "d/f": "new"}.write(t, t.TempDir()+"/src"))
+	for _, reason := range []error{unix.EPERM, unix.EOPNOTSUPP, unix.ENOSYS} {
+		cannotLinkAnything(t, reason)
+		for name, c := range map[string]struct {
+			is      tree
+			deletes bool
+			refused string
+		}{
+			"a file":            {is: tree{"f": "old", "d/x": "x"}, refused: "d/x"},
+			"a link":            {is: tree{"own/x": link("y")}, refused: "own/x"},
+			"it goes":           {is: tree{"d/x": "x"}, deletes: true},
+			"a directory":       {is: tree{"own": dir(0o755)}},
+			"the artifact's":    {is: tree{"f": "old", "d/f": "old"}},
+			"of a killed run's": {is: tree{"d/.murder-0123abcd": "x"}},
+			"nothing":           {},
+		} {
+			top := t.TempDir()
+			dest := top + "/dest"
+			if c.is != nil {
+				c.is.write(t, dest)
+			}
+			before := listing(t, top)
+			p := plan(t, torrent, PlaceOptions{Dest: dest, Delete: c.deletes})
+			must(t, p.Space())
+			if c.refused != "" {
+				_, _, err := p.OpenStaging(t.Context())
+				wantError(t, err, dest+"/"+c.refused+" cannot be kept in the new tree, for its filesystem has no hard links", "delete: true")
+				after := listing(t, top)
+				before["."], after["."] = "", "" // its time
+				sameTree(t, after, before)
+				continue
+			}
+			transfer(t, torrent, source, p)
+			if err := p.Place(t.Context()); err != nil || read(t, dest+"/d/f") != "new" {
+				t.Errorf("%s: %v", name, err)
+			}
+			noStaging(t, top)
+		}
+	}
+}

@@ -161,7 +161,7 @@ func (m *merger) link(from, to int, name string, sub *subdirectory) error {
 	if m.kept.at(sub.path) == id {
 		return nil
 	}
-	err := unix.Linkat(from, name, to, name, 0)
+	err := linkat(from, name, to, name, 0)
 	if errors.Is(err, unix.EEXIST) {
 		now, err2 := statAt(to, name)
 		switch {
@@ -174,7 +174,7 @@ func (m *merger) link(from, to int, name string, sub *subdirectory) error {
 			return nil
 		case isDirectory(now):
 			if err = m.drop(sub.path); err == nil {
-				err = unix.Linkat(from, name, to, name, 0)
+				err = linkat(from, name, to, name, 0)
 			}
 		default:
 			err = linkOver(from, to, name)
@@ -194,7 +194,7 @@ func (m *merger) link(from, to int, name string, sub *subdirectory) error {
 func linkOver(from, to int, name string) error {
 	temporary := linkName(name)
 	_ = unix.Unlinkat(to, temporary, 0)
-	if err := unix.Linkat(from, name, to, temporary, 0); err != nil {
+	if err := linkat(from, name, to, temporary, 0); err != nil {
 		return err
 	}
 	err := unix.Renameat(to, temporary, to, name)

@@ -49,6 +49,7 @@ type Plan struct {
 	settled  bool       // Matches has found every mode and owner as it shall be
 	linkless bool       // hard links are copies, for they could not be made
 	warnings []string   // see Warnings
+	unlinked bool       // the filesystem has no hard links, see checkLinks
 	cleared  bool       // nothing at Dest is in the way, see checkTree
 }
 

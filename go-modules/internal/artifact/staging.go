@@ -41,7 +41,6 @@ type staging struct {
 	content *root    // of a tree
 
 	renameat2 func(fromDir int, from string, toDir int, to string, flags uint) error
-	linkat    func(fromDir int, from string, toDir int, to string, flags int) error
 }
 
 // stagingPrefix is how the names of all stagings for the destination begin; eight hexadecimal digits of the infohash follow.
@@ -86,6 +85,9 @@ func (p *Plan) OpenStaging(ctx context.Context) (store *Store, resumed bool, err
 	p.staging = s
 	if err = p.sweep(); err == nil {
 		s.claim, err = p.claim(parent)
+	}
+	if err == nil {
+		err = p.checkLinks()
 	}
 	if err == nil {
 		store, resumed, err = p.prepare()
@@ -181,7 +183,7 @@ func (p *Plan) flock(dir *root) (*staging, error) {
 		}
 		return nil, because(err, "Staging %s cannot be locked", show(dir.path))
 	}
-	return &staging{dir: dir, lock: lock, renameat2: renameat2, linkat: unix.Linkat}, nil
+	return &staging{dir: dir, lock: lock, renameat2: renameat2}, nil
 }
 
 // same says whether name in dir is the open file.
