@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -23,5 +25,80 @@ func BenchmarkTenThousandHosts(b *testing.B) {
 		b.ReportMetric(r.Copies, "seeder-copies")
 		b.ReportMetric(r.Twice, "twice-share")
 		b.ReportMetric(float64(r.Events), "events")
+	}
+}
+
+// BenchmarkStripes is what topology.stripes is chosen by. Which hosts have half an uplink decides more than the number of stripes does: if that is a
+// divisor of n, every n-th host feeds one stripe, the same for all.
+func BenchmarkStripes(b *testing.B) {
+	rig := func(hosts, pieces int, mbits float64) Config {
+		cfg := fleet(hosts, mbits, 64<<10)
+		cfg.Pieces = pieces
+		return cfg
+	}
+	slow := func(hosts, host int, mbits float64) Config {
+		cfg := rig(hosts, 1709, 100)
+		cfg.Hosts[host] = Host{Up: mbits * mbit, Down: mbits * mbit}
+		return cfg
+	}
+	half := func(is func(host int) bool) Config {
+		cfg := fleet(60, 20, 128<<10)
+		for i := range cfg.Hosts {
+			if is(i) {
+				cfg.Hosts[i].Up = 10 * mbit
+			}
+		}
+		return cfg
+	}
+	places := []int{0, 3, 7, 20, 60}
+	for _, test := range []struct {
+		name string
+		runs int
+		cfg  func(run int) Config
+	}{
+		{"11", 1, func(int) Config { return rig(11, 1709, 100) }},
+		{"50", 1, func(int) Config { return rig(50, 855, 20) }},
+		{"200", 1, func(int) Config { return rig(200, 428, 5) }},
+		{"3to40", 38, func(run int) Config { return fleet(3+run, 100, 64<<10) }},
+		{"staggered", 1, func(int) Config {
+			cfg := eleven()
+			for i := range cfg.Hosts {
+				cfg.Hosts[i].Start = time.Duration(i/5) * 2500 * time.Millisecond
+			}
+			return cfg
+		}},
+		{"tenthOf11", 11, func(run int) Config { return slow(11, run, 10) }},
+		{"halfOf11", 11, func(run int) Config { return slow(11, run, 50) }},
+		{"tenthOf100", len(places), func(run int) Config { return slow(100, places[run], 10) }},
+		{"halfOf100", len(places), func(run int) Config { return slow(100, places[run], 50) }},
+		{"third", 8, func(int) Config { return half(func(host int) bool { return host%3 == 0 }) }},
+		{"fourth", 8, func(int) Config { return half(func(host int) bool { return host%4 == 0 }) }},
+		{"fifth", 8, func(int) Config { return half(func(host int) bool { return host%5 == 0 }) }},
+		{"anywhere", 16, func(run int) Config {
+			order := rand.New(rand.NewPCG(uint64(run), 5)).Perm(60)
+			return half(func(host int) bool { return order[host] < 20 })
+		}},
+	} {
+		for stripes := 1; stripes <= 4; stripes++ {
+			b.Run(fmt.Sprintf("%s/%d", test.name, stripes), func(b *testing.B) {
+				for range b.N {
+					mean, worst := 0.0, 0.0
+					for run := range test.runs {
+						cfg := test.cfg(run)
+						cfg.Stripes, cfg.Seed = stripes, uint64(run)
+						last, unfinished := others(cfg)
+						if unfinished > 0 {
+							b.Errorf("%d hosts are not done", unfinished)
+						}
+						if test.name == "staggered" { // counted from the last start
+							last = Run(cfg).Last
+						}
+						mean, worst = mean+last/float64(test.runs), max(worst, last)
+					}
+					b.ReportMetric(mean, "mean-F/B")
+					b.ReportMetric(worst, "worst-F/B")
+				}
+			})
+		}
 	}
 }
