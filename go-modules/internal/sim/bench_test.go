@@ -102,3 +102,24 @@ func BenchmarkStripes(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkFoundOut is what it costs the others of 100 that one has a tenth of the link, by its place and by when it steps aside: at 0 when it finds out by
+// itself, which roots do after 1 s and the others after 0.5 or 0.75, else as if it knew. Hosts from 50 on have no group below them.
+func BenchmarkFoundOut(b *testing.B) {
+	for _, slow := range []int{0, 1, 2, 3, 7, 14, 20, 40, 60, 99} {
+		for _, after := range []time.Duration{0, 250, 500} {
+			b.Run(fmt.Sprintf("%d/%dms", slow, after), func(b *testing.B) {
+				for range b.N {
+					cfg := fleet(100, 100, 64<<10)
+					cfg.Pieces = 1709
+					cfg.Hosts[slow] = Host{Up: 10 * mbit, Down: 10 * mbit, Aside: after * time.Millisecond}
+					last, unfinished := others(cfg)
+					if unfinished > 0 {
+						b.Errorf("%d hosts are not done", unfinished)
+					}
+					b.ReportMetric(last, "others-F/B")
+				}
+			})
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (w *world) chosen(n *node, first bool) []*node {
 		shape := topology.Shape{Stripes: w.shape.Stripes, Peers: w.ranks.Size()}
 		present := func(r int) bool { return w.ranks.Present(r) && !w.byRank[r].away }
 		ranks := shape.Neighbours(n.rank, present)
-		if n.picker.Away() {
+		if n.outside() {
 			ranks = append(ranks, shape.Outside(n.aside(), present, aside(w.joined))...)
 		}
 		for _, r := range ranks {
@@ -148,7 +148,7 @@ func (w *world) arrange(n *node) {
 	here := func(r int) bool { return connected(r) || n.dialing[r] }
 	shape := topology.Shape{Stripes: w.shape.Stripes, Peers: n.seen}
 	outside := aside(peers)
-	if n.picker.Away() {
+	if n.outside() {
 		soon := w.now-n.stepped < int64(settling)
 		there := func(r int) bool { return here(r) || (soon && !away[r]) }
 		for s, r := range shape.Outside(n.aside(), there, outside) {

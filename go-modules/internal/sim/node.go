@@ -29,6 +29,7 @@ type node struct {
 	here      bool
 	complete  bool
 	stepped   int64 // when it left the trees, or came back
+	told      bool  // Host.Aside is over
 	away      bool  // it stays out of the trees, and has told its peers
 	done      int64
 	picker    *policy.Picker // nil when complete
@@ -279,7 +280,8 @@ func (w *world) tick(n *node) {
 	w.flushHaves(n, w.worthTelling)
 	n.picker.Tick()
 	w.revoke(n)
-	if n.picker.Away() != n.away {
+	n.told = n.told || (n.host.Aside > 0 && w.now >= int64(n.host.Start+n.host.Aside))
+	if n.outside() != n.away {
 		n.stepped = w.now
 		n.lost = true
 		w.announce(n)
@@ -315,9 +317,12 @@ func (w *world) tick(n *node) {
 	w.shareUp(w.seeder) // which has no ticks of its own
 }
 
+// outside tells that a host is to stay out of the trees.
+func (n *node) outside() bool { return n.told || n.picker.Away() }
+
 // stepAside is when its peers hear that a host stays out of the trees, or comes back.
 func (w *world) stepAside(n *node) {
-	if !n.here || n.complete || n.picker.Away() == n.away {
+	if !n.here || n.complete || n.outside() == n.away {
 		return
 	}
 	n.away = !n.away

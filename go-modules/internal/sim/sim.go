@@ -43,6 +43,9 @@ type Host struct {
 	Leave time.Duration
 	// Stall is when it begins to be too busy with something else to send or receive anything, and Stalled for how long it is; 0 means never.
 	Stall, Stalled time.Duration
+	// Aside is how long after Start it steps aside for good, as if it knew that it is too slow for the trees, unless it has found out before; 0 means
+	// only when it finds out.
+	Aside time.Duration
 }
 
 // Config describes a run.
