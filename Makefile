@@ -26,11 +26,11 @@ CHECKOUT := build/ansible_collections/corvus/murder
 build: $(SENT) $(LINKS) $(CHECKOUT) ## the program for amd64 and arm64 and the modules under plugins/ (needs Go)
 
 # Inlining (-l: none) buys nothing in what is not hot: HTTP and TLS (trackers), printing, logs, patterns,
-# profiles, options, records, archives, starting, times, paths. It would cost 540 KB that every host would be sent.
+# profiles, options, records, archives, starting, times, paths. It would cost 600 KB that every host would be sent.
 PLAIN := net/http/... net/textproto net/url crypto/... vendor/... math/big encoding/asn1 mime/... regexp/... fmt log/slog \
 	os/exec os/user encoding/json runtime/pprof text/... lukechampine.com/... corvus.murder/internal/ansible \
-	archive/... net corvus.murder/internal/announce corvus.murder/internal/archive corvus.murder/internal/daemon \
-	corvus.murder/internal/module corvus.murder/internal/tracker reflect strings strconv os io/... path/... time sort slices \
+	archive/... net corvus.murder/internal/announce corvus.murder/internal/archive corvus.murder/internal/artifact \
+	corvus.murder/internal/daemon corvus.murder/internal/module corvus.murder/internal/tracker reflect strings strconv os io/... path/... time sort slices \
 	encoding/... net/netip bufio bytes context maps hash/... container/... unicode/... golang.org/... github.com/anacrolix/... \
 	github.com/klauspost/cpuid/...
 SLIM := -tags nethttpomithttp2 $(PLAIN:%=-gcflags=%=-l)
