@@ -232,8 +232,8 @@ options:
       - What the user that runs the module could not keep, such as files of others that the kernel does not let it link, is named
         before anything is downloaded; with O(unpack), as what is in the archive is not known then, directories of others only.
         Move it away, or run with C(become).
-      - Nor can files of others be kept on a file system without hard links, such as vfat and exfat. That too is said before anything
-        is downloaded, but not in check mode, as only a try tells; and with O(unpack) only when the archive has come.
+      - Nor can files of others be kept on a file system without hard links, such as vfat and exfat. That too is said before
+        anything is downloaded, but not in check mode, as only a try tells; and with O(unpack) only when the archive has come.
     type: bool
     default: false
   release:
