@@ -15,6 +15,9 @@ const ahead = 3
 // as what is asked for ahead lasts (see lead), for what the feeder has begun to send would come twice.
 const overdueAfter = 8
 
+// several is how many others have a piece of the last stripe that is missing here when its feeder is no longer left it.
+const several = 3
+
 // Request is a block that was asked of a peer.
 type Request struct {
 	Peer  PeerID
@@ -63,8 +66,8 @@ func (p *Picker) asked(s int, id PeerID) int {
 	return n
 }
 
-// upcoming returns the first piece of a stripe after the last one that a peer has which is not begun, or -1. only: and
-// that nobody has.
+// upcoming returns the first piece of a stripe after the last one that a peer has which is not begun and not common, or -1. only:
+// and that nobody has.
 func (p *Picker) upcoming(pr *peer, s int, only bool) int {
 	from := pr.fronts[s] + 1
 	for w := from >> 6; w < len(p.fresh); w++ {
@@ -73,7 +76,7 @@ func (p *Picker) upcoming(pr *peer, s int, only bool) int {
 			word &= ^uint64(0) << (from & 63)
 		}
 		for ; word != 0; word &= word - 1 {
-			if piece := w<<6 + bits.TrailingZeros64(word); !only || !p.spread(piece) {
+			if piece := w<<6 + bits.TrailingZeros64(word); !(only && p.spread(piece)) && !p.common(piece) {
 				return piece
 			}
 		}
@@ -81,8 +84,17 @@ func (p *Picker) upcoming(pr *peer, s int, only bool) int {
 	return -1
 }
 
-// free takes back what was asked for early long ago if it is late and others have it by now, or when nothing comes at all:
-// peers may even wait for each other.
+// common tells that others could give us a piece at once while its feeder still waits for it: of several pieces that are missing all are of its
+// stripe, the end of which is in sight, and several peers have it. Below a host that was too slow for the trees a stripe comes late, and then
+// fills half of our link, while the uplinks of all who are complete have nothing to send: everything has been asked of the feeder. If only one or
+// two have it, the stripe is about to end everywhere, and to ask others would only be out of turn.
+func (p *Picker) common(piece int) bool {
+	st := &p.stripes[piece%len(p.stripes)]
+	return p.missing == st.missing && st.missing > slack && p.inSight(st) && p.usable[piece] >= several
+}
+
+// free takes back what was asked for early long ago if it is late and others have it by now, what others could give us at once, and everything
+// when nothing comes at all: peers may even wait for each other.
 func (p *Picker) free() {
 	for i := len(p.open) - 1; i >= 0; i-- {
 		o := p.open[i]
@@ -91,7 +103,7 @@ func (p *Picker) free() {
 			continue
 		}
 		overdue := o.age >= overdueAfter && p.spread(o.piece) && p.late(&p.stripes[o.piece%len(p.stripes)])
-		if overdue || p.starving() {
+		if overdue || (o.age > 1 && p.common(o.piece)) || p.starving() {
 			p.unbegin(o)
 		}
 	}

@@ -104,3 +104,53 @@ func TestFormerFeederComesLate(t *testing.T) {
 		t.Errorf("the block of the former feeder: %+v, want it, and the next one not to send it", r)
 	}
 }
+
+// TestCommonPiecesAreNotLeftToTheFeeder: what is missing at the end is asked of those who have it, but not before.
+func TestCommonPiecesAreNotLeftToTheFeeder(t *testing.T) {
+	for name, test := range map[string]struct {
+		complete bool // the other stripe
+		holders  int
+		back     []int // pieces
+	}{
+		"several have them":    {true, several, []int{50, 48, 46, 44, 42}},
+		"few have them":        {true, several - 1, nil},
+		"the other is missing": {false, several, nil},
+		"nobody has them":      {true, 0, nil},
+	} {
+		p := newStriped(60, 60)
+		if test.complete {
+			for i := 1; i < 60; i += 2 {
+				p.PeerHas(second, i)
+			}
+			fetch(p, second)
+		}
+		for i := 0; i <= 40; i += 2 {
+			p.PeerHas(first, i)
+		}
+		fetch(p, first)
+		if got := pieces(p.Ahead(first, 5)); !slices.Equal(got, []int{42, 44, 46, 48, 50}) {
+			t.Fatalf("%s: pieces %v were asked for ahead", name, got)
+		}
+		for id := PeerID(10); id < PeerID(10+test.holders); id++ {
+			addPeer(p, id, upTo(60)...)
+		}
+		p.Tick()
+		p.Tick()
+		var back []int
+		for _, r := range p.Revoked() {
+			back = append(back, r.Block.Piece)
+		}
+		if !slices.Equal(back, test.back) {
+			t.Errorf("%s: pieces %v were taken back, want %v", name, back, test.back)
+		}
+		if test.back == nil {
+			continue
+		}
+		if got := p.Ahead(first, 5); len(got) > 0 {
+			t.Errorf("%s: pieces %v are asked for ahead again", name, pieces(got))
+		}
+		if got := pieces(p.Pick(10, 5)); len(got) == 0 {
+			t.Errorf("%s: nothing is asked of whoever has them", name)
+		}
+	}
+}

@@ -314,11 +314,14 @@ func (p *Picker) allowed(st *stripe) int {
 	if p.late(st) {
 		return strays // a feeder whose uplink its children share unequally; others have some to spare
 	}
-	if st.front+len(p.stripes) >= p.cfg.Pieces && (st.lag > st.tolerance() || p.missing == st.missing || p.idle()) {
+	if p.inSight(st) && (st.lag > st.tolerance() || p.missing == st.missing || p.idle()) {
 		return strays
 	}
 	return 0
 }
+
+// inSight tells that some peer but the origin has the last piece of a stripe.
+func (p *Picker) inSight(st *stripe) bool { return st.front+len(p.stripes) >= p.cfg.Pieces }
 
 // late tells that a stripe is so far behind the others that peers which do not feed it are asked, too.
 func (p *Picker) late(st *stripe) bool { return st.lag > lateBy*st.tolerance() }
