@@ -97,7 +97,7 @@ func (p *Plan) checkLinks() error {
 	if !cannotLink(err) {
 		return nil
 	}
-	p.unlinked, p.cleared = true, false
+	p.noHardLinks, p.cleared = true, false
 	return p.checkTree()
 }
 
@@ -154,7 +154,7 @@ func (o *obstacles) entry(c *cursor, path string) (descend bool, err error) {
 		return false, o.noFile(path, &stat)
 	case isDirectory(&stat):
 		err = o.noDirectory(&stat)
-	case !known && !isLinkName(name) && o.unlinked:
+	case !known && !isLinkName(name) && o.noHardLinks:
 		return false, fault(unix.EOPNOTSUPP, "%s cannot be kept in the new tree, for its filesystem has no hard links; move it away and deploy again, "+
 			"or give delete: true to have it removed", show(o.dest.join(path)))
 	case !known && !isLinkName(name):

@@ -19,38 +19,38 @@ type Plan struct {
 	Dest    string // where the artifact goes, after symlinks at the end of the path
 	Staging string // directory, beside Dest if partial_dir says nothing else, that holds it until it is whole
 
-	asked    PlaceOptions
-	torrent  *Torrent
-	wanted   string // the option dest, absolute
-	reuse    reusing
-	dir      string // directory of Dest
-	home     string // directory of Staging
-	base     string // name of Dest in dir
-	exists   bool   // something is at Dest
-	readOnly error  // why dir cannot be written to, reported when it comes to writing
-	uid, gid int    // keep when not asked for
-	mode     modeOf // nil when not asked for
-	dirMode  modeOf
-	preserve bool        // mode: preserve
-	flags    *flagChange // nil when not asked for
-	context  *secontext  // nil where there is no SELinux, or no labels
-	command  []string    // of the option validate
-	link     *releases   // nil without keep
-	linked   bool        // there was a link
-	backup   string      // where the old artifact went
-	umask    uint32
-	nodes    map[string]int32 // see index
-	staging  *staging         // nil until OpenStaging
-	store    *Store
-	merged   bool       // Place has begun to change the staged tree
-	stamps   *stamper   // taken by Place; nil when Placed has to take them
-	unpack   *unpacking // nil unless the artifact is an archive to be unpacked
-	rootMode *uint32    // mode of a tree's root that is set after the switch
-	settled  bool       // Matches has found every mode and owner as it shall be
-	linkless bool       // hard links are copies, for they could not be made
-	warnings []string   // see Warnings
-	unlinked bool       // the filesystem has no hard links, see checkLinks
-	cleared  bool       // nothing at Dest is in the way, see checkTree
+	asked       PlaceOptions
+	torrent     *Torrent
+	wanted      string // the option dest, absolute
+	reuse       reusing
+	dir         string // directory of Dest
+	home        string // directory of Staging
+	base        string // name of Dest in dir
+	exists      bool   // something is at Dest
+	readOnly    error  // why dir cannot be written to, reported when it comes to writing
+	uid, gid    int    // keep when not asked for
+	mode        modeOf // nil when not asked for
+	dirMode     modeOf
+	preserve    bool        // mode: preserve
+	flags       *flagChange // nil when not asked for
+	context     *secontext  // nil where there is no SELinux, or no labels
+	command     []string    // of the option validate
+	link        *releases   // nil without keep
+	linked      bool        // there was a link
+	backup      string      // where the old artifact went
+	umask       uint32
+	nodes       map[string]int32 // see index
+	staging     *staging         // nil until OpenStaging
+	store       *Store
+	merged      bool       // Place has begun to change the staged tree
+	stamps      *stamper   // taken by Place; nil when Placed has to take them
+	unpack      *unpacking // nil unless the artifact is an archive to be unpacked
+	rootMode    *uint32    // mode of a tree's root that is set after the switch
+	settled     bool       // Matches has found every mode and owner as it shall be
+	linkless    bool       // hard links are copies, for they could not be made
+	warnings    []string   // see Warnings
+	noHardLinks bool       // of the filesystem, see checkLinks
+	cleared     bool       // nothing at Dest is in the way, see checkTree
 }
 
 // NewPlan checks all that can be checked beforehand and writes nothing. Errors name the destination and say what to do.
